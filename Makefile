@@ -1,0 +1,50 @@
+# Every target starts from nothing: it creates .venv when there is none and installs again
+# only when pyproject.toml or constraints.txt has changed.
+export MPLBACKEND := Agg
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.dev ## fit, sample and compare on real returns, with pictures in outputs/
+	$(PYTHON) examples/demo.py
+
+test: $(VENV)/.dev ## run the fast tests and the docstring examples
+	$(PYTHON) -m pytest
+
+test-slow: $(VENV)/.dev ## run the tests that take more than a few seconds
+	$(PYTHON) -m pytest -m slow
+
+lint: $(VENV)/.dev ## check style, format and types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+bench: $(VENV)/.dev ## run every benchmark
+	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script; done
+
+docs: $(VENV)/.docs ## build the documentation in docs/_build/html
+	$(PYTHON) -m sphinx -W --keep-going -b html docs docs/_build/html
+
+clean: ## remove everything that make has built
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache outputs
+	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
+
+$(PYTHON):
+	@for python in python3.11 python3 python3.12 python3.13; do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        exec $$python -m venv $(VENV); \
+	    fi; \
+	done; \
+	echo "sklearn_diffusion needs Python 3.11 or later, and found none on PATH." >&2; exit 1
+
+$(VENV)/.%: pyproject.toml constraints.txt | $(PYTHON)
+	@echo "Installing the package and its '$*' extra into $(VENV): minutes the first time."
+	@$(PIP_INSTALL) -e '.[$*]'
+	@touch $@
