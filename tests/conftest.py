@@ -47,7 +47,7 @@ def shared_data() -> Callable[[str], Path]:
 
 
 def _global_state() -> dict[str, Any]:
-    numpy_name, numpy_key, *numpy_rest = np.random.get_state()
+    numpy_name, numpy_key, *numpy_rest = np.random.get_state()  # noqa: NPY002
     state: dict[str, Any] = {
         "python's random state": random.getstate(),
         "numpy's random state": (numpy_name, numpy_key.tobytes(), *numpy_rest),

@@ -1,0 +1,7 @@
+"""Market data: panels that ship with other packages, and simulated markets with a known truth."""
+
+from __future__ import annotations
+
+from sklearn_diffusion.datasets.returns import load_sp500_returns, make_factor_returns
+
+__all__ = ["load_sp500_returns", "make_factor_returns"]

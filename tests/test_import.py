@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import ast
+import json
+import pkgutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import sklearn_diffusion
+
+PACKAGE = Path(sklearn_diffusion.__file__).parent
+_FOUND = list(pkgutil.walk_packages([str(PACKAGE)], prefix="sklearn_diffusion."))
+MODULES = [module.name for module in _FOUND]
+PACKAGES = [module.name for module in _FOUND if module.ispkg]
+WITHOUT_TORCH = (
+    "sklearn_diffusion.arbitrage",
+    "sklearn_diffusion.datasets",
+    "sklearn_diffusion.grid",
+    "sklearn_diffusion.metrics",
+    "sklearn_diffusion.preprocessing",
+    "sklearn_diffusion.pricing",
+)
+
+
+def loaded_after(*statements: str) -> set[str]:
+    """Names of the modules that a fresh interpreter has loaded after the statements."""
+    program = [*statements, "import json, sys", "print(json.dumps(sorted(sys.modules)))"]
+    output = subprocess.run(
+        [sys.executable, "-c", "\n".join(program)], check=True, capture_output=True, text=True
+    ).stdout
+    return set(json.loads(output))
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    loaded = loaded_after("import sklearn_diffusion", "dir(sklearn_diffusion)")
+    assert not loaded & {"torch", "sklearn", "scipy", "pandas", "numpy", "matplotlib", "skfolio"}
+
+
+def test_metrics_transformers_and_data_sets_do_without_torch():
+    modules = [name for name in MODULES if name.startswith(WITHOUT_TORCH)]
+    assert modules
+    loaded = loaded_after(*(f"import {name}" for name in modules))
+    assert not loaded & {"torch", "matplotlib", "skfolio"}
+
+
+@pytest.mark.parametrize("name", sklearn_diffusion.__all__)
+def test_every_public_name_resolves(name):
+    assert name in dir(sklearn_diffusion)
+    assert getattr(sklearn_diffusion, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'sklearn_diffusion' has no attribute 'Diffusion'"):
+        sklearn_diffusion.Diffusion  # noqa: B018
+
+
+def test_type_checkers_see_the_public_names():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    imported = {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("sklearn_diffusion")
+        for alias in node.names
+    }
+    assert imported == set(sklearn_diffusion.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_says_what_it_is(name):
+    assert import_module(name).__doc__.strip()
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_subpackage_lists_its_public_names(name):
+    package = import_module(name)
+    missing = [public for public in package.__all__ if not hasattr(package, public)]
+    assert not missing, f"{name}.__all__ names {missing}, which it does not define"
