@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.covariance import EmpiricalCovariance, ShrunkCovariance
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
+
+from sklearn_diffusion.metrics import (
+    SCORERS,
+    cramer_von_mises_scorer,
+    get_scorer,
+    get_scorer_names,
+    minimum_variance_weights,
+    neg_minimum_variance_volatility_scorer,
+)
+
+
+class GaussianModel(EmpiricalCovariance):
+    """A return model with the interface of the package's own, and a fault to tune away."""
+
+    def __init__(self, inflation=1.0, store_precision=True, assume_centered=False):
+        super().__init__(store_precision=store_precision, assume_centered=assume_centered)
+        self.inflation = inflation
+
+    def sample(self, n_samples=1, *, random_state=None):
+        rng = np.random.RandomState(random_state)
+        return self.inflation * rng.multivariate_normal(self.location_, self.covariance_, n_samples)
+
+
+@pytest.fixture
+def returns():
+    rng = np.random.RandomState(0)
+    return 0.01 * rng.randn(300, 12) @ rng.randn(12, 12)
+
+
+def test_volatility_is_that_of_the_held_out_portfolio(returns):
+    model = EmpiricalCovariance().fit(returns[:200])
+    weights = minimum_variance_weights(model.covariance_)
+    score = neg_minimum_variance_volatility_scorer(model, returns[200:])
+    assert score == pytest.approx(-np.std(returns[200:] @ weights))
+
+
+def test_volatility_scorer_prefers_the_better_covariance(returns):
+    true = np.cov(returns.T)
+    good, bad = EmpiricalCovariance(), EmpiricalCovariance()
+    good.covariance_, bad.covariance_ = true, np.linalg.inv(true)
+    score = neg_minimum_variance_volatility_scorer
+    assert score(good, returns) > score(bad, returns)
+
+
+def test_cramer_von_mises_scorer_prefers_the_right_law(returns):
+    good, bad = (GaussianModel(inflation=k).fit(returns[:200]) for k in (1.0, 3.0))
+    assert cramer_von_mises_scorer(good, returns[200:]) > 0.5
+    assert cramer_von_mises_scorer(bad, returns[200:]) == 0
+    assert cramer_von_mises_scorer(good, returns) == cramer_von_mises_scorer(good, returns)
+
+
+def test_grid_search_by_object(returns):
+    # So few training rows that the unshrunk covariance is a bad guide.
+    search = GridSearchCV(
+        ShrunkCovariance(),
+        {"shrinkage": [0.0, 0.1]},
+        scoring=neg_minimum_variance_volatility_scorer,
+        cv=TimeSeriesSplit(n_splits=3, max_train_size=13),
+        error_score="raise",
+    ).fit(returns)
+    assert search.best_params_ == {"shrinkage": 0.1}
+
+
+def test_grid_search_by_looked_up_name_and_several_at_once(returns):
+    search = GridSearchCV(
+        GaussianModel(),
+        {"inflation": [0.3, 1.0, 3.0]},
+        scoring={name: get_scorer(name) for name in get_scorer_names() if name in RETURN_SCORERS},
+        refit="cramer_von_mises",
+        cv=TimeSeriesSplit(n_splits=3),
+        error_score="raise",
+    ).fit(returns)
+    assert search.best_params_ == {"inflation": 1.0}
+    assert np.isfinite(search.cv_results_["mean_test_neg_minimum_variance_volatility"]).all()
+
+
+RETURN_SCORERS = ["cramer_von_mises", "neg_minimum_variance_volatility"]
+
+
+@pytest.mark.parametrize("name", RETURN_SCORERS)
+def test_scorers_work_in_cross_val_score_and_pickle(returns, name):
+    scorer = pickle.loads(pickle.dumps(get_scorer(name)))
+    assert scorer is SCORERS[name]
+    scores = cross_val_score(GaussianModel(), returns, scoring=scorer, cv=3, error_score="raise")
+    assert scores.shape == (3,)
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"'sharpe'.*cramer_von_mises"):
+        get_scorer("sharpe")
+
+
+def test_wrong_number_of_features(returns):
+    model = GaussianModel().fit(returns)
+    with pytest.raises(ValueError, match=r"X has 11 features.*12"):
+        neg_minimum_variance_volatility_scorer(model, returns[:, 1:])
+    with pytest.raises(ValueError, match="same columns"):
+        cramer_von_mises_scorer(model, returns[:, 1:])
