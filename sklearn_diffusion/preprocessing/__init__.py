@@ -1,0 +1,23 @@
+"""Transformers between quotes, surfaces and the features of a forecast."""
+
+from __future__ import annotations
+
+from sklearn_diffusion.preprocessing.conditioner import (
+    SCALAR_NAMES,
+    EWMAConditioner,
+    ForecastFeatures,
+    advance_features,
+    make_forecast_frame,
+    split_features,
+)
+from sklearn_diffusion.preprocessing.scaler import LogSurfaceScaler
+
+__all__ = [
+    "SCALAR_NAMES",
+    "EWMAConditioner",
+    "ForecastFeatures",
+    "LogSurfaceScaler",
+    "advance_features",
+    "make_forecast_frame",
+    "split_features",
+]

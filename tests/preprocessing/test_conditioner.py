@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.preprocessing import (
+    SCALAR_NAMES,
+    EWMAConditioner,
+    advance_features,
+    make_forecast_frame,
+    split_features,
+)
+
+GRID = SurfaceGrid([0.9, 1.0, 1.1], [0.1, 0.5])
+N_DAYS = 60
+
+
+@pytest.fixture
+def market(rng):
+    dates = pd.bdate_range("2019-01-02", periods=N_DAYS)
+    surfaces = np.exp(rng.normal(0, 0.05, (N_DAYS, GRID.n_cells)).cumsum(axis=0) - 1.6)
+    spot = 100 * np.exp(rng.normal(0, 0.01, N_DAYS).cumsum())
+    vix = 20 * np.exp(rng.normal(0, 0.05, N_DAYS).cumsum())
+    return {"surfaces": surfaces, "spot": spot, "vix": vix, "dates": dates}
+
+
+def with_gap(market, position, days=30):
+    dates = market["dates"].to_series().reset_index(drop=True)
+    dates[position:] += pd.Timedelta(days=days)
+    return {**market, "dates": pd.DatetimeIndex(dates)}
+
+
+TIME_SERIES = "a feature depends on the days before it, so rows have an order"
+TWO_COLUMNS = "the check's two columns leave no cell beside spot and VIX"
+EXPECTED_FAILURES = {
+    "check_methods_sample_order_invariance": TIME_SERIES,
+    "check_methods_subset_invariance": TIME_SERIES,
+    "check_estimators_overwrite_params": TWO_COLUMNS,
+    "check_estimators_fit_returns_self": TWO_COLUMNS,
+    "check_readonly_memmap_input": TWO_COLUMNS,
+    "check_n_features_in_after_fitting": TWO_COLUMNS,
+    "check_fit_idempotent": TWO_COLUMNS,
+    "check_fit_check_is_fitted": TWO_COLUMNS,
+    "check_n_features_in": TWO_COLUMNS,
+}
+
+
+@parametrize_with_checks(
+    [EWMAConditioner()], expected_failed_checks=lambda estimator: EXPECTED_FAILURES
+)
+@pytest.mark.usefixtures("strictly_positive_checks")
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
+
+
+def test_frame_pairs_each_day_with_the_next(market):
+    X, y, report = make_forecast_frame(**market, grid=GRID, return_report=True)
+    today = split_features(X, GRID).today
+    np.testing.assert_array_equal(today, market["surfaces"][1:-1])
+    np.testing.assert_array_equal(y, market["surfaces"][2:])
+    assert X.index.equals(market["dates"][1:-1]) and y.index.equals(X.index)
+    assert list(y.columns) == list(GRID.cell_names)
+    assert report["position"].tolist() == [0, N_DAYS - 1]
+    assert report["reason"].tolist() == ["first day", "last day"]
+
+
+def test_scalars_are_the_recursions_of_the_paper(market):
+    """After a long history the weights of equation (35) do not depend on how it starts."""
+    repeats = 5
+    spot, vix = (np.tile(market[name], repeats) for name in ("spot", "vix"))
+    surfaces = np.tile(market["surfaces"], (repeats, 1))
+    features = split_features(make_forecast_frame(surfaces, spot, vix)[0], GRID)
+    returns = spot[1:] / spot[:-1] - 1
+    squared_increments = (np.diff(np.log(surfaces), axis=0) ** 2).mean(axis=1)
+    series = {
+        "return_ewma_0.156": (returns, 0.156),
+        "return_ewma_0.118": (returns, 0.118),
+        "squared_return_ewma_0.3": (returns**2, 0.3),
+        "squared_return_ewma_0.15": (returns**2, 0.15),
+        "squared_increment_ewma_0.94": (squared_increments, 0.06),
+        "squared_increment_ewma_0.8": (squared_increments, 0.2),
+    }
+    for name, (values, alpha) in series.items():
+        average = values[0]
+        for value in values[1:-1]:
+            average = alpha * value + (1 - alpha) * average
+        assert features.scalar(name)[-1] == pytest.approx(average, rel=1e-5), name
+    np.testing.assert_allclose(features.scalar("spot_return"), returns[:-1])
+    np.testing.assert_allclose(features.scalar("vix_return"), vix[1:-1] / vix[:-2] - 1)
+
+
+def test_surface_averages_are_of_log_volatility(market):
+    features = split_features(make_forecast_frame(**market)[0], GRID)
+    logs = pd.DataFrame(np.log(market["surfaces"]))
+    for span, average in ((5, features.ewma_short), (20, features.ewma_long)):
+        np.testing.assert_allclose(np.log(average), logs.ewm(span=span).mean()[1:-1])
+
+
+@pytest.mark.parametrize("day", [5, 30])
+def test_the_future_does_not_change_the_past(market, day):
+    altered = {name: np.array(market[name]) for name in ("surfaces", "spot", "vix")}
+    for values in altered.values():
+        values[day + 1 :] *= 3
+    X, _ = make_forecast_frame(**market)
+    X_altered, _ = make_forecast_frame(**altered, dates=market["dates"])
+    until = market["dates"][day]
+    pd.testing.assert_frame_equal(X.loc[:until], X_altered.loc[:until])
+    assert not np.allclose(X.iloc[day], X_altered.iloc[day])
+
+
+def test_nothing_crosses_a_gap(market):
+    split = 25
+    with pytest.warns(UserWarning, match=r"1 gaps of more than 14 .* 2 days"):
+        X, y, report = make_forecast_frame(**with_gap(market, split), return_report=True)
+    dates = with_gap(market, split)["dates"]
+    assert report.index.tolist() == [dates[0], dates[split - 1], dates[split], dates[-1]]
+    assert "before the day after" in report["reason"].iloc[1]
+    assert "after the day before" in report["reason"].iloc[2]
+    assert X.index.equals(dates.delete([0, split - 1, split, N_DAYS - 1]))
+    second_half = {name: values[split:] for name, values in market.items()}
+    X_alone, y_alone = make_forecast_frame(**second_half)
+    np.testing.assert_allclose(X.iloc[split - 2 :], X_alone)
+    np.testing.assert_array_equal(y.iloc[split - 2 :], y_alone)
+
+
+def test_a_gap_as_long_as_allowed_is_no_gap(market):
+    dates = with_gap(market, 25, days=14 - 1)["dates"]
+    assert (dates[25] - dates[24]).days == 14
+    X, _ = make_forecast_frame(market["surfaces"], market["spot"], market["vix"], dates=dates)
+    assert len(X) == N_DAYS - 2
+
+
+def test_advancing_features_agrees_with_the_whole_history(market):
+    repeats = 8
+    history = {
+        name: np.concatenate([market[name]] * repeats) for name in ("surfaces", "spot", "vix")
+    }
+    X, y = make_forecast_frame(**history)
+    known = split_features(X, GRID)
+    advanced = advance_features(
+        X[:-1], y[:-1], known.scalar("spot_return")[1:], known.scalar("vix_return")[1:]
+    )
+    np.testing.assert_allclose(advanced[-50:], X[-50:], rtol=1e-6, atol=1e-12)
+
+
+def test_arrays_frames_and_cubes_agree(market):
+    X, y = make_forecast_frame(**market)
+    frame = pd.DataFrame(market["surfaces"], market["dates"], GRID.cell_names)
+    X_frame, y_frame = make_forecast_frame(frame, market["spot"], market["vix"])
+    cube = GRID.unflatten(market["surfaces"])
+    X_cube, y_cube = make_forecast_frame(cube, market["spot"], market["vix"], grid=GRID)
+    assert isinstance(X_cube, np.ndarray)
+    np.testing.assert_array_equal(X, X_frame)
+    np.testing.assert_array_equal(X, X_cube)
+    np.testing.assert_array_equal(y, y_cube)
+    assert list(y_frame.columns) == list(GRID.cell_names)
+
+
+def test_feature_names_follow_the_layout(market):
+    X, _ = make_forecast_frame(**market, grid=GRID)
+    cells = list(GRID.cell_names)
+    expected = [f"{block}_{cell}" for block in ("iv", "ewma5", "ewma20") for cell in cells]
+    assert list(X.columns) == [*expected, *SCALAR_NAMES]
+    panel = pd.DataFrame(market["surfaces"], columns=GRID.cell_names).assign(
+        spot=market["spot"], vix=market["vix"]
+    )
+    conditioner = EWMAConditioner().set_output(transform="pandas")
+    transformed = conditioner.fit_transform(panel)
+    assert list(transformed.columns) == list(X.columns)
+    np.testing.assert_allclose(transformed.iloc[1:-1], X)
+    assert transformed[list(SCALAR_NAMES)].iloc[0].isna().all()
+
+
+def test_bad_dates_are_named(market):
+    dates = market["dates"].to_numpy().copy()
+    repeated = dates.copy()
+    repeated[4] = repeated[3]
+    unsorted = dates.copy()
+    unsorted[[3, 4]] = unsorted[[4, 3]]
+    missing = dates.copy()
+    missing[7] = np.datetime64("NaT")
+    for bad, message in (
+        (repeated, "unique.*2019-01-07"),
+        (unsorted, "sorted; 2019-01-08 stands before 2019-01-07"),
+        (missing, "missing at position 7"),
+        (dates[:-1], "59 entries for 60 days"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_forecast_frame(**{**market, "dates": bad})
+
+
+def test_bad_values_are_named(market):
+    market["surfaces"][10, 3] = np.nan
+    with pytest.raises(ValueError, match=r"NaN on day 2019-01-16, cell 'm1.00_t0.500'"):
+        make_forecast_frame(**market, grid=GRID)
+    market["surfaces"][10, 3] = 0.2
+    market["vix"][2] = 0
+    with pytest.raises(ValueError, match=r"0 on day 2019-01-04, cell 'vix'"):
+        make_forecast_frame(**market, grid=GRID)
+
+
+def test_bad_shapes(market):
+    with pytest.raises(ValueError, match="grid has 81"):
+        make_forecast_frame(**market, grid=SurfaceGrid.paper())
+    with pytest.raises(ValueError, match="spot must hold one value for each of 60 days"):
+        make_forecast_frame(**{**market, "spot": market["spot"][:-1]})
+    with pytest.raises(ValueError, match="No pair"):
+        make_forecast_frame(**{name: values[:2] for name, values in market.items()})
+    with pytest.raises(ValueError, match=r"26 columns, 3 surfaces of 6 cells"):
+        split_features(np.ones((3, 25)), GRID)
+    with pytest.raises(ValueError, match="index of vix"):
+        frame = pd.DataFrame(market["surfaces"], market["dates"])
+        make_forecast_frame(frame, market["spot"], pd.Series(market["vix"]))
