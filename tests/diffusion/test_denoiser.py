@@ -1,0 +1,169 @@
+"""Denoisers: exact ones against brute force, parameterizations against their definitions."""
+
+import pytest
+import torch
+
+from sklearn_diffusion.diffusion import (
+    CorrectedDenoiser,
+    CosineSchedule,
+    GaussianDenoiser,
+    GaussianMixtureDenoiser,
+    NetworkDenoiser,
+    SubVariancePreserving,
+    VarianceExploding,
+    VariancePreserving,
+    from_denoised,
+    perturb,
+    to_denoised,
+)
+from sklearn_diffusion.diffusion.parameterization import PARAMETERIZATIONS
+
+D = 3
+MEAN = torch.tensor([0.3, -1.0, 0.5], dtype=torch.float64)
+FACTOR = torch.tensor([[1.0, 0, 0], [0.8, 0.5, 0], [-0.3, 0.2, 0.6]], dtype=torch.float64)
+COVARIANCE = FACTOR @ FACTOR.T
+
+
+def draws(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def mixture(schedule):
+    weights = torch.tensor([0.7, 0.3], dtype=torch.float64)
+    means = torch.stack([MEAN, -MEAN])
+    covariances = torch.stack([COVARIANCE, 3 * torch.eye(D, dtype=torch.float64)])
+    return GaussianMixtureDenoiser(weights, means, covariances, schedule)
+
+
+@pytest.mark.parametrize("kind", PARAMETERIZATIONS)
+@pytest.mark.parametrize("schedule", [VariancePreserving(), VarianceExploding(1.0, a=10.0)])
+def test_parameterizations_convert_both_ways(kind, schedule):
+    t = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    x_0, noise = draws(3, D), draws(3, D, seed=1)
+    x_t = perturb(schedule, x_0, t, noise)
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    target = from_denoised(x_0, kind, x_t, alpha, sigma)
+    definitions = {
+        "x0": x_0,
+        "epsilon": noise,
+        "score": -noise / sigma,
+        "v": alpha * noise - sigma * x_0,
+        "residual": -sigma * noise,
+    }
+    torch.testing.assert_close(target, definitions[kind])
+    torch.testing.assert_close(to_denoised(target, kind, x_t, alpha, sigma), x_0)
+
+
+def test_unknown_parameterization_is_named():
+    x = draws(1, D)
+    for convert in (to_denoised, from_denoised):
+        with pytest.raises(ValueError, match="'noise'"):
+            convert(x, "noise", x, x, x)
+
+
+def test_mixture_score_is_the_gradient_of_its_density():
+    schedule = VariancePreserving()
+    denoiser = mixture(schedule)
+    t = torch.tensor(0.4, dtype=torch.float64)
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    x = draws(5, D).requires_grad_()
+    components = [
+        torch.distributions.MultivariateNormal(
+            alpha * m, alpha**2 * c + sigma**2 * torch.eye(D, dtype=torch.float64)
+        ).log_prob(x)
+        + w.log()
+        for w, m, c in [
+            (denoiser.weights[0], MEAN, COVARIANCE),
+            (denoiser.weights[1], -MEAN, 3 * torch.eye(D, dtype=torch.float64)),
+        ]
+    ]
+    (gradient,) = torch.autograd.grad(torch.logsumexp(torch.stack(components), 0).sum(), x)
+    torch.testing.assert_close(denoiser.score(x.detach(), t), gradient)
+
+
+def test_one_component_is_the_gaussian_denoiser():
+    schedule = VariancePreserving(1.3)
+    t = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    x = draws(3, D)
+    one = GaussianMixtureDenoiser(torch.ones(1).double(), MEAN[None], COVARIANCE[None], schedule)
+    torch.testing.assert_close(one(x, t), GaussianDenoiser(MEAN, COVARIANCE, schedule)(x, t))
+
+
+def test_scale_mixture_shares_eigenvectors():
+    schedule = VariancePreserving()
+    weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    scales = torch.tensor([0.3, 1.0, 4.0], dtype=torch.float64)
+    shared = GaussianMixtureDenoiser.from_scales(weights, scales, MEAN, COVARIANCE, schedule)
+    full = GaussianMixtureDenoiser(
+        weights, MEAN.expand(3, D), scales[:, None, None] * COVARIANCE, schedule
+    )
+    t = torch.tensor(0.3, dtype=torch.float64)
+    torch.testing.assert_close(shared(draws(4, D), t), full(draws(4, D), t))
+    assert shared.eigenvectors.shape[0] == 1
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        VariancePreserving([0.5, 1.0, 3.0]),
+        SubVariancePreserving([0.5, 1.0, 3.0]),
+        VarianceExploding([0.5, 1.0, 3.0], a=10.0),
+        CosineSchedule(50),
+    ],
+    ids=lambda s: type(s).__name__,
+)
+def test_gaussian_denoiser_is_the_conditional_mean(schedule):
+    """Least squares of x_0 on x_t recovers the closed form, with a rate per asset too."""
+    n = 200_000
+    x_0 = MEAN + draws(n, D) @ FACTOR.T
+    t = torch.tensor(0.5 * schedule.t_max, dtype=torch.float64)
+    x_t = perturb(schedule, x_0, t, draws(n, D, seed=1))
+    design = torch.cat([x_t, torch.ones(n, 1, dtype=torch.float64)], 1)
+    coefficients = torch.linalg.lstsq(design, x_0).solution
+    exact = GaussianDenoiser(MEAN, COVARIANCE, schedule)(x_t[:50], t)
+    torch.testing.assert_close(design[:50] @ coefficients, exact, atol=0.03, rtol=0.03)
+
+
+def test_gaussian_denoiser_is_independent_of_the_schedule_at_equal_noise():
+    """Only (alpha, sigma) matters: a VE time with the same SNR gives the same estimate."""
+    vp, ve = VariancePreserving(), VarianceExploding(1.0, a=100.0)
+    t = torch.tensor(0.4, dtype=torch.float64)
+    s = ve.time_at_log_snr(vp.log_snr(t))[0]
+    x = draws(4, D)
+    at_vp = GaussianDenoiser(MEAN, COVARIANCE, vp)(vp.alpha(t) * x, t)
+    at_ve = GaussianDenoiser(MEAN, COVARIANCE, ve)(x, s)
+    torch.testing.assert_close(at_vp, at_ve)
+
+
+class Linear(torch.nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x_t, t, condition):
+        return self.scale * x_t * t[..., None]
+
+
+def test_network_denoiser_scales_time_and_converts():
+    schedule = CosineSchedule(100)
+    t = torch.tensor([10.0, 80.0])
+    x = draws(2, D).float()
+    denoiser = NetworkDenoiser(Linear(2.0), schedule, "v")
+    output = 2 * x * (t / 100)[:, None]
+    torch.testing.assert_close(denoiser.predict("v", x, t), output)
+
+
+def test_correction_starts_at_the_base_and_vanishes_without_noise():
+    schedule = VariancePreserving()
+    base = GaussianDenoiser(MEAN, COVARIANCE, schedule)
+    x, t = draws(4, D), torch.tensor(0.5, dtype=torch.float64)
+    torch.testing.assert_close(CorrectedDenoiser(base, Linear(0.0))(x, t), base(x, t))
+    corrected = CorrectedDenoiser(base, Linear(1.0))
+    assert not torch.allclose(corrected(x, t), base(x, t))
+    tiny = torch.tensor(1e-12, dtype=torch.float64)
+    torch.testing.assert_close(corrected(x, tiny), base(x, tiny), atol=1e-5, rtol=0)
+
+
+def test_mixture_refuses_rates_per_coordinate():
+    with pytest.raises(ValueError, match="one rate"):
+        mixture(VariancePreserving([1.0, 2.0, 3.0]))

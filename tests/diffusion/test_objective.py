@@ -1,0 +1,184 @@
+"""Objectives: closed forms and quadrature against Monte Carlo, and against each other."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_diffusion.diffusion import (
+    CosineUnits,
+    GaussianDenoiser,
+    HermiteUnits,
+    SubVariancePreserving,
+    VarianceExploding,
+    VariancePreserving,
+    denoising_score_matching,
+    divergence,
+    explicit_score_matching,
+    gauss_hermite,
+    gauss_legendre,
+    linear_score_loss,
+    output_layer,
+    perturb,
+    residual_loss,
+)
+
+D, UNITS, ROWS = 6, 5, 40
+
+
+def draws(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def problem(seed=0):
+    b, c = draws(UNITS, D, seed=seed) * 0.7, draws(UNITS, seed=seed + 1)
+    layer = draws(D, UNITS + 1, seed=seed + 2)
+    x_0 = draws(ROWS, D, seed=seed + 3)
+    weights = torch.rand(ROWS, generator=torch.Generator().manual_seed(seed)).double()
+    return b, c, layer, x_0, weights / weights.sum()
+
+
+SCHEDULES = [
+    VariancePreserving(),
+    VariancePreserving([0.3, 0.5, 1.0, 1.5, 2.0, 4.0], a=0.5),
+    SubVariancePreserving(2.0),
+    VarianceExploding(0.1, a=30.0),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: f"{type(s).__name__}{len(s.b)}")
+@pytest.mark.parametrize("units", [HermiteUnits(n_nodes=24), CosineUnits()], ids=["tanh", "cos"])
+def test_quadrature_equals_monte_carlo_within_its_error(schedule, units):
+    b, c, layer, x_0, weights = problem()
+    t = torch.tensor(0.5, dtype=torch.float64)
+    exact = float(residual_loss(units, b, c, x_0, weights, schedule, t)(layer).sum())
+    n = 4000
+    x = x_0.repeat(n, 1)
+    x_t = perturb(schedule, x, t, draws(*x.shape, seed=9))
+    output = units(x_t @ b.T + c) @ layer[:, :-1].T + layer[:, -1]
+    squared = (output + x_t - schedule.alpha(t) * x).square().sum(1).reshape(n, ROWS)
+    per_draw = squared @ weights
+    error = float(per_draw.std() / math.sqrt(n))
+    assert abs(float(per_draw.mean()) - exact) < 4 * error
+
+
+def test_hermite_expansion_equals_the_double_integral():
+    """Mehler's formula against a two-dimensional Gauss-Hermite rule, pair by pair."""
+    b, c, _, x_0, weights = problem()
+    covariance = 0.6 * b @ b.T
+    means = x_0 @ b.T + c
+    moments = HermiteUnits(n_nodes=40).moments(means, covariance, weights)
+    nodes, rule = gauss_hermite(40)
+    for j, k in [(0, 1), (2, 4), (3, 3)]:
+        root = torch.linalg.cholesky(
+            covariance[[j, k]][:, [j, k]] + 1e-12 * torch.eye(2, dtype=torch.float64)
+        )
+        first, second = root @ torch.stack([nodes.repeat_interleave(40), nodes.repeat(40)])
+        values = torch.tanh(means[:, j, None] + first) * torch.tanh(means[:, k, None] + second)
+        product_rule = rule.repeat_interleave(40) * rule.repeat(40)
+        expected = weights @ (values @ product_rule)
+        torch.testing.assert_close(moments.gram[j, k], expected, atol=1e-5, rtol=0)
+
+
+def test_quadrature_converges_with_the_nodes():
+    b, c, layer, x_0, weights = problem()
+    t = torch.tensor(0.5, dtype=torch.float64)
+    loss = [
+        float(
+            residual_loss(HermiteUnits(n_nodes=q), b, c, x_0, weights, VariancePreserving(), t)(
+                layer
+            ).sum()
+        )
+        for q in (3, 8, 16, 64)
+    ]
+    errors = np.abs(np.array(loss[:3]) - loss[3])
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 1e-3 * loss[3]
+
+
+@pytest.mark.parametrize("per_asset", [False, True])
+def test_output_layer_is_the_minimiser(per_asset):
+    b, c, _, x_0, weights = problem()
+    schedule = VariancePreserving([0.3, 0.5, 1.0, 1.5, 2.0, 4.0] if per_asset else 1.0)
+    nodes, rule = gauss_legendre(4, 0.05, 0.9)
+    losses = [residual_loss(CosineUnits(), b, c, x_0, weights, schedule, t) for t in nodes]
+    time_weights = rule[:, None] / schedule.sigma(nodes) ** 2 if per_asset else rule
+    layer = output_layer(losses, time_weights, regularization=0.0).requires_grad_()
+    weighted = sum((w * loss(layer)).sum() for w, loss in zip(time_weights, losses, strict=True))
+    (gradient,) = torch.autograd.grad(weighted, layer)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-9, rtol=0)
+
+
+def test_legendre_rule_averages_polynomials_exactly():
+    nodes, weights = gauss_legendre(4, 0.2, 0.8)
+    assert float(weights @ nodes**5) == pytest.approx((0.8**6 - 0.2**6) / 6 / 0.6)
+
+
+def test_linear_score_loss_equals_monte_carlo():
+    """The closed form is the loss of the Gaussian denoiser, on data of another covariance."""
+    schedule = VariancePreserving()
+    model, data = torch.tensor([0.2, 1.0, 3.0]).double(), torch.tensor([0.5, 1.5, 1.0]).double()
+    n = 400_000
+    x_0 = data.sqrt() * draws(n, 3)
+    t = torch.full((n,), 0.4, dtype=torch.float64)
+    eigen = GaussianDenoiser(torch.zeros(3).double(), torch.diag(model), schedule)
+    estimate = torch.zeros(())
+    with torch.no_grad():
+        parts = [
+            denoising_score_matching(eigen, x_0[i : i + 50_000], t[i : i + 50_000], e)
+            for i in range(0, n, 50_000)
+            for e in [draws(50_000, 3, seed=i + 1)]
+        ]
+        estimate = torch.cat(parts)
+    exact = linear_score_loss(model, data, schedule.alpha(t[0]), schedule.sigma(t[0]))
+    assert abs(float(estimate.mean() - exact)) < 4 * float(estimate.std()) / math.sqrt(n)
+
+
+def test_linear_score_loss_is_smallest_at_the_truth():
+    data = torch.tensor([0.5, 1.5, 1.0]).double()
+    alpha, sigma = torch.tensor([0.8]).double(), torch.tensor([0.6]).double()
+    model = data.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(linear_score_loss(model, data, alpha, sigma), model)
+    torch.testing.assert_close(gradient, torch.zeros(3).double(), atol=1e-12, rtol=0)
+
+
+def test_weightings_differ_by_powers_of_sigma():
+    schedule = VariancePreserving()
+    denoiser = GaussianDenoiser(torch.zeros(3).double(), torch.eye(3).double(), schedule)
+    x_0, noise = draws(4, 3), draws(4, 3, seed=1)
+    t = torch.tensor([0.1, 0.3, 0.5, 0.7]).double()
+    variance = schedule.sigma(t)[:, 0] ** 2
+    loss = {
+        kind: denoising_score_matching(denoiser, x_0, t, noise, kind=kind)
+        for kind in ("score", "epsilon", "residual", "x0")
+    }
+    torch.testing.assert_close(loss["epsilon"], variance * loss["score"])
+    torch.testing.assert_close(loss["residual"], variance**2 * loss["score"])
+    torch.testing.assert_close(loss["x0"] * (1 - variance), loss["residual"])
+
+
+def test_explicit_score_matching_recovers_a_gaussian():
+    """E[div s + |s|^2 / 2] is smallest at the true precision, where it is -tr(precision) / 2."""
+    covariance = torch.tensor([[1.0, 0.4], [0.4, 0.5]], dtype=torch.float64)
+    precision = torch.linalg.inv(covariance)
+    x = draws(200_000, 2) @ torch.linalg.cholesky(covariance).T
+    sample_precision = torch.linalg.inv(x.T @ x / len(x))
+
+    def loss(p):
+        return float(explicit_score_matching(lambda x: -p @ x, x).mean())
+
+    best = loss(sample_precision)
+    assert best == pytest.approx(-float(precision.trace()) / 2, rel=0.02)
+    for change in (0.9, 1.1):
+        assert loss(change * sample_precision) > best
+
+
+def test_divergence_is_exact():
+    x = draws(5, 3)
+    torch.testing.assert_close(divergence(lambda v: v**3, x), (3 * x**2).sum(1))
+
+
+def test_hermite_rule_needs_two_nodes():
+    with pytest.raises(ValueError, match="at least 2 nodes"):
+        HermiteUnits(n_nodes=1)
