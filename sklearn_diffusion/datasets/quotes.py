@@ -1,0 +1,192 @@
+"""Option quotes from files."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Literal
+
+import pandas as pd
+
+from sklearn_diffusion.preprocessing.quotes import check_option_quotes
+
+__all__ = ["load_option_quotes"]
+
+#: Columns of an OptionMetrics "Option Prices" file that are read, and what they are called here.
+OPTIONMETRICS_COLUMNS = {
+    "date": "date",
+    "exdate": "expiry",
+    "cp_flag": "type",
+    "strike_price": "strike",
+    "best_bid": "bid",
+    "best_offer": "ask",
+    "volume": "volume",
+    "impl_volatility": "impl_volatility",
+    "vega": "vega",
+}
+
+#: Columns of a plain file that are read. Those after the price are optional.
+CSV_COLUMNS = (
+    "date",
+    "expiry",
+    "type",
+    "strike",
+    "price",
+    "bid",
+    "ask",
+    "volume",
+    "impl_volatility",
+    "vega",
+    "spot",
+    "forward",
+)
+
+OPTION_TYPES = {"c": True, "call": True, "p": False, "put": False}
+
+#: OptionMetrics writes this where it could compute no volatility or no Greek.
+OPTIONMETRICS_MISSING = -99.99
+
+
+def load_option_quotes(
+    path: str | PathLike[str],
+    *,
+    format: Literal["auto", "optionmetrics", "csv"] = "auto",
+    date_format: str | None = None,
+) -> pd.DataFrame:
+    r"""Read option quotes of one underlying.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A CSV file with a header, perhaps compressed (``.gz``, ``.zip``, ``.xz``, ``.bz2``).
+    format : {"auto", "optionmetrics", "csv"}, default="auto"
+        - "optionmetrics": the columns ``date``, ``exdate``, ``cp_flag`` (C, P), ``strike_price``
+          (strike times 1000), ``best_bid`` and ``best_offer`` of the "Option Prices" file, and
+          ``volume``, ``impl_volatility`` and ``vega`` where present. The price is the mid.
+        - "csv": the columns ``date``, ``expiry``, ``type`` (C, P, call, put), ``strike`` and
+          ``price`` (or ``bid`` and ``ask``, whose mid is then the price), and ``bid``, ``ask``,
+          ``volume``, ``impl_volatility``, ``vega``, ``spot`` and ``forward`` where present.
+        - "auto": "optionmetrics" if the file has a column ``exdate``, otherwise "csv".
+
+        Upper and lower case in headers are the same, and other columns are ignored.
+    date_format : str, default=None
+        Format of the dates as for `datetime.datetime.strptime`. None reads ``2024-01-31`` and
+        ``20240131``.
+
+    Returns
+    -------
+    DataFrame
+        One row per quote in the order of the file, numbered from 0, with columns ``date`` and
+        ``expiry`` (datetime64), ``is_call`` (bool), ``strike``, ``price`` and the optional ones.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing, a date or an option type cannot be read, an expiry is before its
+        date, a price or strike is not a number in range, an ask is below its bid, an option is
+        quoted twice on a day, or the file holds several underlyings. The message names the rows,
+        by their number and content.
+
+    See Also
+    --------
+    sklearn_diffusion.preprocessing.SurfaceSmoother : Turns quotes into surfaces.
+
+    Notes
+    -----
+    A column ``spot``, which moneyness K/S needs, can be added from a Series of closes by date:
+    ``quotes["spot"] = quotes["date"].map(closes)``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn_diffusion.datasets import load_option_quotes
+    >>> text = "date,expiry,type,strike,price\n2024-01-02,2024-03-15,C,100,4.2\n"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "quotes.csv")
+    ...     _ = path.write_text(text)
+    ...     quotes = load_option_quotes(path)
+    >>> quotes[["is_call", "strike", "price"]].to_dict("records")
+    [{'is_call': True, 'strike': 100.0, 'price': 4.2}]
+    """
+    if format not in ("auto", "optionmetrics", "csv"):
+        raise ValueError(f"format must be 'auto', 'optionmetrics' or 'csv', got {format!r}.")
+    header = [name.strip().lower() for name in pd.read_csv(path, nrows=0).columns]
+    if format == "auto":
+        format = "optionmetrics" if "exdate" in header else "csv"
+    quotes = _read(path, header, format)
+
+    for name in ("date", "expiry"):
+        quotes[name] = _parse_days(quotes[name], date_format)
+    quotes.insert(2, "is_call", _parse_types(quotes.pop("type")))
+    for name in quotes.columns[3:]:
+        quotes[name] = _parse_numbers(quotes[name])
+
+    if format == "optionmetrics":
+        quotes["strike"] /= 1000
+        for name in quotes.columns.intersection(["impl_volatility", "vega"]):
+            quotes[name] = quotes[name].mask(quotes[name] == OPTIONMETRICS_MISSING)
+    if "price" not in quotes.columns:
+        quotes.insert(4, "price", (quotes["bid"] + quotes["ask"]) / 2)
+    check_option_quotes(quotes)
+    return quotes
+
+
+def _read(path: str | PathLike[str], header: list[str], format: str) -> pd.DataFrame:
+    if format == "optionmetrics":
+        names = dict(OPTIONMETRICS_COLUMNS)
+        required = ["date", "exdate", "cp_flag", "strike_price", "best_bid", "best_offer"]
+    else:
+        names = dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True))
+        has_price = "price" in header or not {"bid", "ask"} <= set(header)
+        required = ["date", "expiry", "type", "strike", *(["price"] if has_price else [])]
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise ValueError(
+            f"{path} lacks the columns {missing} of format={format!r}: it has {header}."
+        )
+
+    wanted = {*names, "secid", "ticker"}
+    as_text = {name: str for name, new in names.items() if new in ("date", "expiry", "type")}
+    table = pd.read_csv(path, header=0, names=header, usecols=wanted.__contains__, dtype=as_text)
+    for name in table.columns.intersection(["secid", "ticker"]):
+        underlyings = table[name].unique()
+        if len(underlyings) > 1:
+            raise ValueError(
+                f"{path} holds {len(underlyings)} underlyings (column {name!r}: "
+                f"{', '.join(map(str, underlyings[:5]))}); keep one of them."
+            )
+    table = table.rename(columns=names)
+    return table[[name for name in CSV_COLUMNS if name in table.columns]]
+
+
+def _parse_days(text: pd.Series, date_format: str | None) -> pd.Series:
+    text = text.str.strip()
+    if date_format is None:
+        date_format = "%Y%m%d" if text.str.fullmatch(r"\d{8}").all() else "%Y-%m-%d"
+    days = pd.to_datetime(text, format=date_format, errors="coerce")
+    _refuse(text, days.isna(), f"is not a date of the form {date_format}")
+    return days
+
+
+def _parse_types(text: pd.Series) -> pd.Series:
+    is_call = text.str.strip().str.lower().map(OPTION_TYPES)
+    _refuse(text, is_call.isna(), "is none of C, P, call, put")
+    return is_call.astype(bool)
+
+
+def _parse_numbers(column: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce")
+    _refuse(column, numbers.isna() & column.notna(), "is not a number")
+    return numbers.astype("float64")
+
+
+def _refuse(column: pd.Series, bad: pd.Series, complaint: str) -> None:
+    """Raise a ValueError that names the first few rows where ``bad`` is True."""
+    if not bad.any():
+        return
+    rows = column[bad]
+    shown = ", ".join(f"row {label} ({value!r})" for label, value in rows.head(3).items())
+    more = ", ..." if len(rows) > 3 else ""
+    raise ValueError(
+        f"{column.name} {complaint} in {len(rows)} of {len(column)} rows: {shown}{more}."
+    )

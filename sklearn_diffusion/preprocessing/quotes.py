@@ -1,0 +1,304 @@
+"""From a table of option quotes to the implied volatilities worth smoothing.
+
+A *table of quotes* is a DataFrame with one row per option and day, and the columns
+
+- ``date``, ``expiry``: days, as datetime64;
+- ``is_call``: bool;
+- ``strike``, ``price``: in the units of the underlying;
+- optionally ``bid``, ``ask``, ``volume``, ``impl_volatility``, ``spot`` and ``forward``.
+
+`sklearn_diffusion.datasets.load_option_quotes` reads such tables from files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+
+from sklearn_diffusion.pricing import (
+    VolatilityStatus,
+    black_vega,
+    implied_volatility,
+    parity_forwards,
+)
+
+__all__ = ["CleanQuotes", "check_option_quotes", "clean_option_quotes"]
+
+REQUIRED_COLUMNS = ("date", "expiry", "is_call", "strike", "price")
+
+#: Numeric columns: name, whether zero is allowed, whether a missing value is.
+NUMBERS = (
+    ("strike", False, False),
+    ("price", True, False),
+    ("bid", True, False),
+    ("ask", True, False),
+    ("volume", True, False),
+    ("impl_volatility", False, True),
+    ("spot", False, False),
+    ("forward", False, True),
+)
+
+#: Why a quote is left out. The first reason that applies is the one that counts.
+REASONS = (
+    "near_expiry",
+    "zero_volume",
+    "no_forward",
+    "parity_violation",
+    "in_the_money",
+    "no_volatility",
+    "at_or_below_intrinsic",
+    "at_or_above_maximum",
+)
+
+
+@dataclass(frozen=True)
+class CleanQuotes:
+    """What `clean_option_quotes` made of a table of quotes.
+
+    Attributes
+    ----------
+    points : DataFrame
+        The quotes kept, sorted by date, tenor and moneyness, with columns ``date``, ``tenor``
+        (years), ``moneyness``, ``volatility`` and ``vega``.
+    report : DataFrame of int, indexed by date
+        For each day the number of ``quotes``, the number ``kept``, and the number left out for
+        each of the reasons ``near_expiry``, ``zero_volume``, ``no_forward``,
+        ``parity_violation``, ``in_the_money``, ``no_volatility``, ``at_or_below_intrinsic`` and
+        ``at_or_above_maximum``. A row adds up: quotes = kept + reasons.
+    forwards : DataFrame indexed by (date, expiry)
+        The forward prices used, in column ``forward``; with ``forward="parity"`` also the columns
+        of `sklearn_diffusion.pricing.parity_forwards` that tell how well parity holds.
+    """
+
+    points: pd.DataFrame
+    report: pd.DataFrame
+    forwards: pd.DataFrame
+
+
+def check_option_quotes(quotes: pd.DataFrame) -> None:
+    """Raise an error that names the offending rows unless this is a proper table of quotes.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        A table of quotes, as the module describes it. The order of its rows does not matter.
+
+    Raises
+    ------
+    TypeError
+        If it is not a DataFrame, or a column has the wrong type.
+    ValueError
+        If columns are missing or the table is empty; on missing or intraday dates, expiries
+        before their date, numbers out of range, asks below bids, several spots on a day or forwards
+        of an expiry; and on duplicated quotes.
+    """
+    if not isinstance(quotes, pd.DataFrame):
+        raise TypeError(f"quotes must be a pandas DataFrame, got {type(quotes).__name__}.")
+    missing = [name for name in REQUIRED_COLUMNS if name not in quotes.columns]
+    if missing:
+        raise ValueError(f"quotes lack the columns {missing}; they have {list(quotes.columns)}.")
+    if quotes.empty:
+        raise ValueError("quotes are empty.")
+    _check_types(quotes)
+
+    for name in ("date", "expiry"):
+        days = quotes[name]
+        _refuse(quotes, days.isna(), f"{name} is missing")
+        _refuse(quotes, days != days.dt.normalize(), f"{name} is not a whole day")
+    _refuse(quotes, quotes["expiry"] < quotes["date"], "expiry is before date")
+
+    for name, allows_zero, allows_missing in NUMBERS:
+        if name not in quotes.columns:
+            continue
+        values = quotes[name]
+        valid = ((values >= 0) if allows_zero else (values > 0)) & np.isfinite(values)
+        if allows_missing:
+            valid |= values.isna()
+        kind = "non-negative" if allows_zero else "positive"
+        _refuse(quotes, ~valid, f"{name} is not a {kind} number", show=name)
+
+    if {"bid", "ask"} <= set(quotes.columns):
+        _refuse(quotes, quotes["ask"] < quotes["bid"], "ask is below bid", show="bid")
+    option = ["date", "expiry", "is_call", "strike"]
+    _refuse(quotes, quotes.duplicated(option, keep=False), "an option is quoted twice on a day")
+    for name, keys in (("spot", ["date"]), ("forward", ["date", "expiry"])):
+        if name in quotes.columns:
+            n_values = quotes.groupby(keys)[name].transform("nunique")
+            _refuse(quotes, n_values > 1, f"{name} differs within one {' and '.join(keys)}", name)
+
+
+def clean_option_quotes(
+    quotes: pd.DataFrame,
+    *,
+    moneyness: Literal["forward", "spot"] = "forward",
+    forward: Literal["parity", "spot", "column"] = "parity",
+    volatility: Literal["price", "column"] = "price",
+    rate: float = 0.0,
+    days_per_year: float = 365.0,
+    min_days: int = 1,
+    otm_only: bool = True,
+    drop_zero_volume: bool = True,
+    parity_tolerance: float | None = 0.02,
+) -> CleanQuotes:
+    """Keep the quotes that carry an implied volatility, and count the others by reason.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        A table of quotes (see `check_option_quotes`).
+    moneyness, forward, volatility, rate, days_per_year, min_days, otm_only, drop_zero_volume, \
+            parity_tolerance
+        As in `sklearn_diffusion.preprocessing.SurfaceSmoother`.
+
+    Returns
+    -------
+    CleanQuotes
+        The points to smooth, the report and the forwards.
+    """
+    check_option_quotes(quotes)
+    _check_sources(quotes, moneyness=moneyness, forward=forward, volatility=volatility)
+    forwards = _forwards(quotes, source=forward, rate=rate, days_per_year=days_per_year)
+
+    table = quotes.join(
+        forwards["forward"].rename("_forward"), on=["date", "expiry"], validate="many_to_one"
+    ).reset_index(drop=True)
+    days = (table["expiry"] - table["date"]).dt.days
+    table["tenor"] = days / days_per_year
+    discount = np.exp(-rate * table["tenor"])
+    reference = table["_forward"] if moneyness == "forward" else table["spot"]
+    table["moneyness"] = table["strike"] / reference
+
+    fate = pd.Series("kept", index=table.index)
+
+    def leave_out(which: pd.Series, reason: str) -> None:
+        fate.loc[which & (fate == "kept")] = reason
+
+    leave_out(days < max(min_days, 1), "near_expiry")
+    if drop_zero_volume and "volume" in table.columns:
+        leave_out(table["volume"] == 0, "zero_volume")
+    leave_out(table["_forward"].isna(), "no_forward")
+    if parity_tolerance is not None:
+        error = _parity_error(table, table["_forward"], discount)
+        leave_out(error > parity_tolerance, "parity_violation")
+    if otm_only:
+        is_itm = np.where(table["is_call"], table["moneyness"] < 1, table["moneyness"] > 1)
+        leave_out(pd.Series(is_itm, index=table.index), "in_the_money")
+    if volatility == "column":
+        table["volatility"] = table["impl_volatility"]
+        leave_out(table["volatility"].isna(), "no_volatility")
+    else:
+        kept = table[fate == "kept"]
+        solution, status = implied_volatility(
+            kept["price"],
+            kept["_forward"],
+            kept["strike"],
+            kept["tenor"],
+            discount=discount[kept.index],
+            is_call=kept["is_call"],
+            return_status=True,
+        )
+        table.loc[kept.index, "volatility"] = solution
+        for code in VolatilityStatus:
+            if code is not VolatilityStatus.OK:
+                without = kept.index[status == code]
+                leave_out(table.index.isin(without), code.name.lower())
+
+    points = table[fate == "kept"].copy()
+    points["vega"] = black_vega(
+        points["_forward"],
+        points["strike"],
+        points["tenor"],
+        points["volatility"],
+        discount=discount[points.index],
+    )
+    points = points.sort_values(["date", "tenor", "moneyness", "is_call"], ignore_index=True)
+    return CleanQuotes(
+        points=points[["date", "tenor", "moneyness", "volatility", "vega"]],
+        report=_count(table["date"], fate),
+        forwards=forwards,
+    )
+
+
+def _check_types(quotes: pd.DataFrame) -> None:
+    for name in ("date", "expiry"):
+        if not is_datetime64_any_dtype(quotes[name]):
+            raise TypeError(
+                f"column {name!r} must hold datetime64 days (pandas.to_datetime makes them), "
+                f"got {quotes[name].dtype}."
+            )
+    if not is_bool_dtype(quotes["is_call"]):
+        raise TypeError(f"column 'is_call' must be bool, got {quotes['is_call'].dtype}.")
+    for name, *_ in NUMBERS:
+        if name in quotes.columns and not is_numeric_dtype(quotes[name]):
+            raise TypeError(f"column {name!r} must be numeric, got {quotes[name].dtype}.")
+
+
+def _check_sources(quotes: pd.DataFrame, *, moneyness: str, forward: str, volatility: str) -> None:
+    for parameter, value, wanted, column in (
+        ("moneyness", moneyness, "spot", "spot"),
+        ("forward", forward, "spot", "spot"),
+        ("forward", forward, "column", "forward"),
+        ("volatility", volatility, "column", "impl_volatility"),
+    ):
+        if value == wanted and column not in quotes.columns:
+            raise ValueError(
+                f"{parameter}={value!r} needs a column {column!r} in quotes, which have "
+                f"{list(quotes.columns)}."
+            )
+
+
+def _forwards(
+    quotes: pd.DataFrame, *, source: str, rate: float, days_per_year: float
+) -> pd.DataFrame:
+    if source == "parity":
+        return parity_forwards(quotes, rate=rate, days_per_year=days_per_year)
+    by_expiry = quotes.groupby(["date", "expiry"])
+    if source == "column":
+        return by_expiry["forward"].first().to_frame()
+    spot = by_expiry["spot"].first()
+    days = (spot.index.get_level_values("expiry") - spot.index.get_level_values("date")).days
+    return (spot * np.exp(rate * days / days_per_year)).to_frame("forward")
+
+
+def _parity_error(table: pd.DataFrame, forward: pd.Series, discount: pd.Series) -> pd.Series:
+    """Distance of each strike's own parity forward from its expiry's; NaN without both sides."""
+    sign = np.where(table["is_call"], 1.0, -1.0)
+    strikes = [table["date"], table["expiry"], table["strike"]]
+    difference = (sign * table["price"]).groupby(strikes).transform("sum")
+    n_sides = table.groupby(["date", "expiry", "strike"])["price"].transform("size")
+    own_forward = table["strike"] + difference / discount
+    return (own_forward / forward - 1).abs().where(n_sides == 2)
+
+
+def _count(dates: pd.Series, fate: pd.Series) -> pd.DataFrame:
+    counts = pd.crosstab(dates, fate)
+    report = counts.reindex(columns=["kept", *REASONS], fill_value=0)
+    report.insert(0, "quotes", counts.sum(axis=1))
+    report.columns.name = None
+    return report
+
+
+def _refuse(quotes: pd.DataFrame, bad: pd.Series, complaint: str, show: str | None = None) -> None:
+    """Raise a ValueError that names the first few rows where ``bad`` is True."""
+    if not bad.any():
+        return
+    rows = quotes[bad]
+    shown = "; ".join(_describe(label, row, show) for label, row in rows.head(3).iterrows())
+    more = ", ..." if len(rows) > 3 else ""
+    raise ValueError(f"{complaint} in {len(rows)} of {len(quotes)} quotes: {shown}{more}.")
+
+
+def _describe(label: object, row: pd.Series, show: str | None) -> str:
+    def day(stamp: pd.Timestamp) -> str:
+        return "missing" if pd.isna(stamp) else f"{stamp:%Y-%m-%d}"
+
+    kind = "call" if row["is_call"] else "put"
+    value = "" if show in (None, "strike") else f", {show} {row[show]}"
+    return (
+        f"row {label} (date {day(row['date'])}, expiry {day(row['expiry'])}, "
+        f"{kind} of strike {row['strike']}{value})"
+    )
