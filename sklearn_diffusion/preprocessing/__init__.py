@@ -11,12 +11,14 @@ from sklearn_diffusion.preprocessing.conditioner import (
     split_features,
 )
 from sklearn_diffusion.preprocessing.scaler import LogSurfaceScaler
+from sklearn_diffusion.preprocessing.smoothing import SurfaceSmoother
 
 __all__ = [
     "SCALAR_NAMES",
     "EWMAConditioner",
     "ForecastFeatures",
     "LogSurfaceScaler",
+    "SurfaceSmoother",
     "advance_features",
     "make_forecast_frame",
     "split_features",
