@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from .forecasters import BootstrapForecaster, RandomWalkForecaster
 from .shrinkage import QuadraticInverseShrinkage, quadratic_inverse_shrinkage
 
-__all__ = ["QuadraticInverseShrinkage", "quadratic_inverse_shrinkage"]
+__all__ = [
+    "BootstrapForecaster",
+    "QuadraticInverseShrinkage",
+    "RandomWalkForecaster",
+    "quadratic_inverse_shrinkage",
+]

@@ -1,0 +1,122 @@
+"""What every forecaster of distributions shares: quantiles and intervals of its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import _safe_indexing, check_random_state, check_scalar
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+__all__ = ["SamplingForecasterMixin", "draw_seed"]
+
+# Largest block of samples held while quantiles are taken: 128 MiB of doubles.
+_MAX_BLOCK = 2**24
+
+
+def draw_seed(random_state: int | np.random.RandomState | None) -> int:
+    """Fix the seed of a fitted forecaster.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+        None is fresh entropy, not numpy's global generator, which stays as it is.
+
+    Returns
+    -------
+    int
+    """
+    if random_state is None:
+        random_state = np.random.RandomState()
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+class SamplingForecasterMixin:
+    """Quantiles and intervals for a forecaster that can draw samples.
+
+    The class mixed into provides `n_cells_` and ``sample(X, n_samples, random_state)``, which
+    returns scenarios of shape (n_samples, n_days, n_cells), draws one block of noise for all
+    rows of `X`, and treats ``random_state=None`` as a seed fixed in `fit`. A row's forecast is
+    then the same whatever rows stand beside it, and `predict_quantiles` gives the same answer
+    twice.
+    """
+
+    n_cells_: int
+    sample: Callable[..., NDArray]
+
+    def predict_quantiles(
+        self,
+        X: ArrayLike | pd.DataFrame,
+        q: float | ArrayLike,
+        *,
+        n_samples: int = 500,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> NDArray:
+        """Forecast quantiles, cell by cell.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_days, n_features)
+            Features.
+        q : float or array-like of shape (n_quantiles,)
+            Probabilities, from 0 to 1.
+        n_samples : int, default=500
+            Number of scenarios the quantiles are taken of.
+        random_state : int, RandomState or None, default=None
+            Source of the noise; None is the seed fixed in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_days, n_cells) or (n_quantiles, n_days, n_cells)
+            The first shape for a single probability.
+
+        Notes
+        -----
+        Quantiles are Weibull's: that of probability k / (n + 1) is the k-th of n sorted samples.
+        A new value then falls below it with that probability, whatever n is. Interpolating
+        between k / (n - 1), numpy's default, gives intervals that are too narrow: a perfect
+        forecast misses 11.8 % of values at 90 % coverage with 100 samples.
+        """
+        probabilities = np.asarray(q, dtype=np.float64)
+        if probabilities.ndim > 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
+            raise ValueError(f"q must be one or more probabilities from 0 to 1, got {q!r}.")
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        if isinstance(random_state, np.random.RandomState):
+            # A generator would move on from one block of days to the next.
+            random_state = draw_seed(random_state)
+        check_is_fitted(self)
+        size = max(1, _MAX_BLOCK // (n_samples * self.n_cells_))
+        blocks = []
+        for start in range(0, _num_samples(X), size):
+            rows = _safe_indexing(X, slice(start, start + size))
+            samples = self.sample(rows, n_samples, random_state)
+            blocks.append(np.quantile(samples, probabilities, axis=0, method="weibull"))
+        return np.concatenate(blocks, axis=-2)
+
+    def predict_interval(
+        self, X: ArrayLike | pd.DataFrame, coverage: float = 0.9, **options: Any
+    ) -> NDArray:
+        """Forecast central intervals, cell by cell.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_days, n_features)
+            Features.
+        coverage : float, default=0.9
+            Probability that a value lies inside; equally likely to lie below and above.
+        **options
+            `n_samples` and `random_state`, passed to `predict_quantiles`.
+
+        Returns
+        -------
+        ndarray of shape (n_days, n_cells, 2)
+            Lower and upper ends.
+        """
+        check_scalar(coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither")
+        tail = (1 - coverage) / 2
+        ends = self.predict_quantiles(X, [tail, 1 - tail], **options)
+        return np.moveaxis(ends, 0, -1)
