@@ -4,5 +4,19 @@ from __future__ import annotations
 
 from sklearn_diffusion.datasets.quotes import load_option_quotes
 from sklearn_diffusion.datasets.returns import load_sp500_returns, make_factor_returns
+from sklearn_diffusion.datasets.surfaces import (
+    MarketState,
+    SSVIMarket,
+    SurfaceOracle,
+    make_iv_surfaces,
+)
 
-__all__ = ["load_option_quotes", "load_sp500_returns", "make_factor_returns"]
+__all__ = [
+    "MarketState",
+    "SSVIMarket",
+    "SurfaceOracle",
+    "load_option_quotes",
+    "load_sp500_returns",
+    "make_factor_returns",
+    "make_iv_surfaces",
+]
