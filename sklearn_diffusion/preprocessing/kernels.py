@@ -175,7 +175,7 @@ def select_tenor_bandwidth(days: Iterable[DayQuotes], h1: float) -> float:
 
     Leaving an expiry out doubles the distance to its neighbours, so the standard deviation that
     predicts it best is halved. Where no expiry lies between two others, it is half the typical
-    distance of neighbours.
+    distance of neighbours; it is infinite where no day has two expiries, for then it has no effect.
 
     Parameters
     ----------
@@ -190,6 +190,8 @@ def select_tenor_bandwidth(days: Iterable[DayQuotes], h1: float) -> float:
     """
     days = list(days)
     tenors = [np.unique(day.tenor) for day in days]
+    if all(len(taus) == 1 for taus in tenors):
+        return np.inf
     step = _typical_step(tenors)
     left_out = [(day, tau) for day, taus in zip(days, tenors, strict=True) for tau in taus[1:-1]]
     if not left_out:

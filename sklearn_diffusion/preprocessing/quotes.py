@@ -72,11 +72,15 @@ class CleanQuotes:
     forwards : DataFrame indexed by (date, expiry)
         The forward prices used, in column ``forward``; with ``forward="parity"`` also the columns
         of `sklearn_diffusion.pricing.parity_forwards` that tell how well parity holds.
+    spot : Series, indexed by date
+        The column ``spot`` of the quotes; without one, the forward of the nearest expiry that
+        counts, discounted at ``rate``, which leaves out dividends until then.
     """
 
     points: pd.DataFrame
     report: pd.DataFrame
     forwards: pd.DataFrame
+    spot: pd.Series
 
 
 def check_option_quotes(quotes: pd.DataFrame) -> None:
@@ -220,6 +224,7 @@ def clean_option_quotes(
         points=points[["date", "tenor", "moneyness", "volatility", "vega"]],
         report=_count(table["date"], fate),
         forwards=forwards,
+        spot=_spot(table[fate != "near_expiry"], discount),
     )
 
 
@@ -262,6 +267,15 @@ def _forwards(
     spot = by_expiry["spot"].first()
     days = (spot.index.get_level_values("expiry") - spot.index.get_level_values("date")).days
     return (spot * np.exp(rate * days / days_per_year)).to_frame("forward")
+
+
+def _spot(table: pd.DataFrame, discount: pd.Series) -> pd.Series:
+    if "spot" in table.columns:
+        spot = table["spot"]
+    else:
+        table = table.dropna(subset="_forward").sort_values("tenor", kind="stable")
+        spot = table["_forward"] * discount[table.index]
+    return spot.groupby(table["date"]).first().rename("spot")
 
 
 def _parity_error(table: pd.DataFrame, forward: pd.Series, discount: pd.Series) -> pd.Series:

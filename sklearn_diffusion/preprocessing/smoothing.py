@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -114,10 +115,13 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         ``cells_outside`` the traded range, and whether the day was ``smoothed``.
     forwards_ : DataFrame, indexed by (date, expiry)
         The forward prices used, and how well parity holds.
+    spot_ : Series of shape (n_days,), indexed by date
+        Price of the underlying: the quotes' column ``spot``, or else the forward of the day's
+        nearest expiry, discounted at ``rate``.
 
     Notes
     -----
-    The last four describe the quotes last transformed, and so change at each call of `transform`.
+    The last five describe the quotes last transformed, and so change at each call of `transform`.
 
     The input is a table of quotes and the output has one row per day, not per quote, so
     scikit-learn's checks of array estimators do not apply; parameters, cloning, pickling and
@@ -287,6 +291,13 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         """
         return self.grid.cell_names
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # A table of quotes is no array of samples: this leaves out the checks that pass one.
+        tags.input_tags.two_d_array = False
+        tags.no_validation = True
+        return tags
+
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, quotes: pd.DataFrame) -> CleanQuotes:
         clean = self._clean(quotes)
@@ -334,6 +345,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         self.dates_ = pd.DatetimeIndex(dates, name="date")
         self.mask_ = self.grid.flatten(mask)
         self.forwards_ = clean.forwards
+        self.spot_ = clean.spot[self.dates_]
         n_outside = pd.Series((~self.mask_).sum(axis=1), index=self.dates_)
         self.report_ = clean.report.assign(
             cells_outside=n_outside.reindex(n_kept.index, fill_value=self.grid.n_cells),
