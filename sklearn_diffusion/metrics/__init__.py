@@ -18,13 +18,8 @@ from .portfolio import (
     walk_forward_minimum_variance,
 )
 from .quality import sample_quality
-from .scorers import (
-    SCORERS,
-    cramer_von_mises_scorer,
-    get_scorer,
-    get_scorer_names,
-    neg_minimum_variance_volatility_scorer,
-)
+from .return_scorers import cramer_von_mises_scorer, neg_minimum_variance_volatility_scorer
+from .scorers import SCORERS, get_scorer, get_scorer_names, register_scorers
 from .tails import QQPoints, moments_table, qq_points, tail_table
 
 __all__ = [
@@ -46,6 +41,7 @@ __all__ = [
     "neg_minimum_variance_volatility_scorer",
     "qq_points",
     "random_portfolios",
+    "register_scorers",
     "sample_quality",
     "tail_table",
     "walk_forward_minimum_variance",

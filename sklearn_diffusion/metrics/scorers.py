@@ -1,95 +1,29 @@
-"""Scorers for model selection over return models: callables ``scorer(estimator, X, y=None)``.
+"""Scorers by name, for model selection over this package's models.
 
-Pass the object, or look it up by name::
+A scorer is a callable ``scorer(estimator, X, y=None) -> float``, higher is better. Pass the object
+or look it up by name::
 
     GridSearchCV(model, grid, scoring=get_scorer("neg_minimum_variance_volatility"))
 
-scikit-learn's own registry of scorer names is closed to other packages, and its model selection
-tools fix the strings they accept when they are imported, so that a bare
-``scoring="neg_minimum_variance_volatility"`` cannot work there.
+scikit-learn keeps its own names to itself: there is no public way to add one. To write bare strings
+all the same, ``scoring="neg_minimum_variance_volatility"``, call `register_scorers` once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from .return_scorers import cramer_von_mises_scorer, neg_minimum_variance_volatility_scorer
 
-from .distribution import cramer_von_mises
-from .portfolio import minimum_variance_weights
-from .validation import as_frame
+Scorer = Callable[..., float]
 
-
-class Scorer(Protocol):
-    """What scikit-learn takes as `scoring`: a higher score is better."""
-
-    def __call__(self, estimator: Any, X: ArrayLike, y: ArrayLike | None = None) -> float:
-        """Score a fitted estimator on held-out data."""
-
-
-def neg_minimum_variance_volatility_scorer(
-    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike | None = None
-) -> float:
-    """Minus the realised volatility of the minimum-variance portfolio.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted, with ``covariance_`` of shape (n_assets, n_assets).
-    X : array-like of shape (n_days, n_assets)
-        Held-out returns.
-    y : None
-        Ignored.
-
-    Returns
-    -------
-    score : float
-        Minus the standard deviation, per row of `X` (not annualised), of the portfolio that is of
-        least variance under ``covariance_``.
-    """
-    returns = as_frame(X, "X")
-    weights = minimum_variance_weights(estimator.covariance_)
-    if len(weights) != returns.shape[1]:
-        raise ValueError(
-            f"X has {returns.shape[1]} features, but the estimator was fitted on {len(weights)}."
-        )
-    return -float(np.std(returns.to_numpy() @ weights))
-
-
-def cramer_von_mises_scorer(
-    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike | None = None
-) -> float:
-    """Share of random long-short portfolios whose law the samples match.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted, with ``sample(n_samples, random_state=...)``.
-    X : array-like of shape (n_days, n_assets)
-        Held-out returns.
-    y : None
-        Ignored.
-
-    Returns
-    -------
-    score : float
-        Pass rate of `cramer_von_mises` for 200 long-short portfolios at 5 %, with as many samples
-        as `X` has rows. Seeds are fixed: candidates are compared on the same portfolios.
-    """
-    returns = as_frame(X, "X")
-    samples = estimator.sample(len(returns), random_state=0)
-    return cramer_von_mises(
-        returns.to_numpy(), samples, portfolios="long_short", random_state=0
-    ).pass_rate
-
-
-SCORERS: dict[str, Callable[..., float]] = {
-    "neg_minimum_variance_volatility": neg_minimum_variance_volatility_scorer,
-    "cramer_von_mises": cramer_von_mises_scorer,
-}
+SCORERS: MappingProxyType[str, Scorer] = MappingProxyType(
+    {
+        "cramer_von_mises": cramer_von_mises_scorer,
+        "neg_minimum_variance_volatility": neg_minimum_variance_volatility_scorer,
+    }
+)
 
 
 def get_scorer_names() -> list[str]:
@@ -97,7 +31,7 @@ def get_scorer_names() -> list[str]:
     return sorted(SCORERS)
 
 
-def get_scorer(name: str) -> Callable[..., float]:
+def get_scorer(name: str) -> Scorer:
     """Return the scorer of this name.
 
     Parameters
@@ -127,3 +61,55 @@ def get_scorer(name: str) -> Callable[..., float]:
         raise ValueError(
             f"{name!r} is not a scorer of sklearn_diffusion; there are {get_scorer_names()}."
         ) from None
+
+
+def register_scorers() -> None:
+    """Let scikit-learn's model selection accept this package's scorers by their names.
+
+    Adds them, for the running process, to scikit-learn's table of scorers and to the names that
+    its model selection tools allow. Those are private parts of scikit-learn: nothing else in this
+    package relies on them, and `get_scorer` does without. Worker processes need no call of their
+    own. A second call changes nothing.
+
+    Raises
+    ------
+    RuntimeError
+        If the installed scikit-learn keeps its names elsewhere.
+
+    Examples
+    --------
+    >>> from sklearn_diffusion.metrics import register_scorers
+    >>> register_scorers()  # doctest: +SKIP
+    >>> cross_val_score(model, X, scoring="neg_minimum_variance_volatility")  # doctest: +SKIP
+    """
+    from sklearn import feature_selection, inspection, metrics, model_selection
+    from sklearn.utils._param_validation import StrOptions
+
+    # Not by `__all__`: that of `model_selection` names tools which refuse to be imported.
+    modules = (metrics, model_selection, feature_selection, inspection)
+    tools = [tool for module in modules for tool in vars(module).values()]
+    try:
+        from sklearn.metrics._scorer import _SCORERS
+
+        constraints = [
+            getattr(tool, attribute)["scoring"]
+            for tool in tools
+            for attribute in ("_parameter_constraints", "_skl_parameter_constraints")
+            if "scoring" in getattr(tool, attribute, {})
+        ]
+        allowed = [c.options for kinds in constraints for c in kinds if isinstance(c, StrOptions)]
+    except (ImportError, AttributeError) as error:
+        raise unsupported() from error
+    if not allowed:
+        raise unsupported()
+    _SCORERS.update(SCORERS)
+    for names in allowed:
+        names.update(SCORERS)
+
+
+def unsupported() -> RuntimeError:
+    """Error for a scikit-learn whose table of scorers is out of reach."""
+    return RuntimeError(
+        "This version of scikit-learn takes no further scorer names: "
+        "pass scoring=sklearn_diffusion.metrics.get_scorer(name)."
+    )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -104,3 +106,35 @@ def test_wrong_number_of_features(returns):
         neg_minimum_variance_volatility_scorer(model, returns[:, 1:])
     with pytest.raises(ValueError, match="same columns"):
         cramer_von_mises_scorer(model, returns[:, 1:])
+
+
+def test_bare_names_work_in_scikit_learn_once_registered():
+    # In a process of its own, for it alters scikit-learn.
+    program = """
+import numpy as np
+from sklearn.covariance import ShrunkCovariance
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn_diffusion.metrics import get_scorer, register_scorers
+
+X = np.random.RandomState(0).randn(90, 4)
+name = "neg_minimum_variance_volatility"
+expected = cross_val_score(ShrunkCovariance(), X, scoring=get_scorer(name))
+try:
+    cross_val_score(ShrunkCovariance(), X, scoring=name)
+except ValueError:
+    pass
+else:
+    raise SystemExit("importing the package must not alter scikit-learn")
+register_scorers()
+register_scorers()
+np.testing.assert_array_equal(cross_val_score(ShrunkCovariance(), X, scoring=name), expected)
+search = GridSearchCV(ShrunkCovariance(), {"shrinkage": [0.1]}, scoring=name).fit(X)
+assert search.best_score_ == expected.mean()
+try:
+    cross_val_score(ShrunkCovariance(), X, scoring="sharpe")
+except ValueError:
+    pass
+else:
+    raise SystemExit("other names must still be refused")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
