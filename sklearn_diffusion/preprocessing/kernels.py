@@ -1,8 +1,9 @@
 """Kernel regression of one day's implied volatilities, and its bandwidths by cross-validation.
 
 Both estimators are local polynomial fits with Gaussian weights times vegas: degree zero in
-moneyness and tenor (Nadaraya-Watson), or degree one in log-moneyness, expiry by expiry. Weights
-are handled as logarithms, so that a target far from all quotes leans on the nearest ones instead
+moneyness and tenor (Nadaraya-Watson), or degree one in log-moneyness, expiry by expiry, where it
+is the logarithm of volatility that is fitted, so that no line falls below zero. Weights are
+handled as logarithms too, so that a target far from all quotes leans on the nearest ones instead
 of dividing zero by zero.
 """
 
@@ -162,7 +163,10 @@ def select_moneyness_bandwidth(days: Iterable[DayQuotes], *, linear: bool) -> fl
         offset = place[:, None] - place
         log_weight = np.log(smile.vega)[:, None] - offset**2 / (2 * h1)
         np.fill_diagonal(log_weight, -np.inf)
-        predicted = _local_fit(smile.volatility, offset, log_weight, linear=linear)
+        if linear:
+            predicted = np.exp(_local_line(np.log(smile.volatility), offset, log_weight))
+        else:
+            predicted = _local_mean(smile.volatility, log_weight)
         between = slice(1, -1)
         return _weighted_error(smile.where(between), predicted[between])
 
@@ -213,7 +217,7 @@ def _kernel_average(
     x = day.moneyness[:, None] - moneyness
     y = day.tenor[:, None] - tenor
     log_weight = np.log(day.vega)[:, None] - x**2 / (2 * h1) - y**2 / (2 * h2)
-    return _local_fit(day.volatility, x, log_weight, linear=False)
+    return _local_mean(day.volatility, log_weight)
 
 
 def _linear_smile(smile: DayQuotes, moneyness: Floats, h1: float) -> Floats:
@@ -221,16 +225,18 @@ def _linear_smile(smile: DayQuotes, moneyness: Floats, h1: float) -> Floats:
     target = np.clip(np.log(moneyness), place[0], place[-1])
     offset = place[:, None] - target
     log_weight = np.log(smile.vega)[:, None] - offset**2 / (2 * h1)
-    return _local_fit(smile.volatility, offset, log_weight, linear=True)
+    return np.exp(_local_line(np.log(smile.volatility), offset, log_weight))
 
 
-def _local_fit(value: Floats, offset: Floats, log_weight: Floats, *, linear: bool) -> Floats:
-    """Fit a constant or a line around each target; offset and log_weight (n_quotes, n_targets)."""
-    weight = np.exp(log_weight - log_weight.max(axis=0))
-    weight /= weight.sum(axis=0)
+def _local_mean(value: Floats, log_weight: Floats) -> Floats:
+    """Average the values (n_quotes,) for each target; log_weight (n_quotes, n_targets)."""
+    return value @ _normalised(log_weight)
+
+
+def _local_line(value: Floats, offset: Floats, log_weight: Floats) -> Floats:
+    """Fit a line around each target and take its value there, where offset is zero."""
+    weight = _normalised(log_weight)
     level = value @ weight
-    if not linear:
-        return level
     centre = (weight * offset).sum(axis=0)
     deviation = offset - centre
     variance = (weight * deviation**2).sum(axis=0)
@@ -239,6 +245,11 @@ def _local_fit(value: Floats, offset: Floats, log_weight: Floats, *, linear: boo
     has_slope = variance > 1e-12 * (offset**2).max(axis=0)
     slope = np.divide(covariance, variance, out=np.zeros_like(variance), where=has_slope)
     return level - slope * centre
+
+
+def _normalised(log_weight: Floats) -> Floats:
+    weight = np.exp(log_weight - log_weight.max(axis=0))
+    return weight / weight.sum(axis=0)
 
 
 def _weighted_error(actual: DayQuotes, predicted: Floats) -> float:

@@ -47,8 +47,9 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
 
         whose bandwidths h_1, h_2 are variances and v_i vegas.
     ``"local_linear"``
-        For each expiry, a vega-weighted local linear regression of sigma on log m (kernel variance
-        h_1): unlike an average it is not biased where the smile is steep, the edges above all.
+        For each expiry, a vega-weighted local linear regression of log sigma on log m (kernel
+        variance h_1): unlike an average it is not biased where the smile is steep, the edges above
+        all.
         Between expiries, total variance is interpolated linearly in tau.
 
     Outside the traded range, the local linear smile is continued flat, and the kernel average
@@ -340,7 +341,6 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         dates, days = zip(*split_days(dense), strict=True)
         surfaces = np.array([self._surface(day) for day in days])
         mask = np.array([traded_range(day, self.grid) for day in days])
-        self._check_positive(surfaces, dates)
 
         self.dates_ = pd.DatetimeIndex(dates, name="date")
         self.mask_ = self.grid.flatten(mask)
@@ -360,16 +360,6 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         if self.bandwidth_tenor_ is None:
             return linear_surface(day, self.grid, self.bandwidth_moneyness_)
         return kernel_surface(day, self.grid, self.bandwidth_moneyness_, self.bandwidth_tenor_)
-
-    def _check_positive(self, surfaces: NDArray[np.float64], dates: tuple) -> None:
-        bad = np.argwhere(~(self.grid.flatten(surfaces) > 0))
-        if len(bad):
-            day, cell = bad[0]
-            raise ValueError(
-                f"the local line falls to a non-positive volatility on {dates[day]:%Y-%m-%d} in "
-                f"cell {self.grid.cell_names[cell]} ({len(bad)} cells in all); increase "
-                f"bandwidth_moneyness or use method='nadaraya_watson'."
-            )
 
     def _describe_sparse_days(self, report: pd.DataFrame) -> str:
         days = [
