@@ -18,7 +18,13 @@ from .portfolio import (
     walk_forward_minimum_variance,
 )
 from .quality import sample_quality
-from .return_scorers import cramer_von_mises_scorer, neg_minimum_variance_volatility_scorer
+from .return_scorers import (
+    cramer_von_mises_marginals_scorer,
+    cramer_von_mises_scorer,
+    neg_condition_number_scorer,
+    neg_minimum_variance_volatility_scorer,
+    neg_shortfall_error_scorer,
+)
 from .scorers import SCORERS, get_scorer, get_scorer_names, register_scorers
 from .tails import QQPoints, moments_table, qq_points, tail_table
 
@@ -31,6 +37,7 @@ __all__ = [
     "condition_number",
     "correlation_error",
     "cramer_von_mises",
+    "cramer_von_mises_marginals_scorer",
     "cramer_von_mises_scorer",
     "energy_distance",
     "get_scorer",
@@ -38,7 +45,9 @@ __all__ = [
     "memorisation_ratio",
     "minimum_variance_weights",
     "moments_table",
+    "neg_condition_number_scorer",
     "neg_minimum_variance_volatility_scorer",
+    "neg_shortfall_error_scorer",
     "qq_points",
     "random_portfolios",
     "register_scorers",

@@ -14,14 +14,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
-from .return_scorers import cramer_von_mises_scorer, neg_minimum_variance_volatility_scorer
+from .return_scorers import (
+    cramer_von_mises_marginals_scorer,
+    cramer_von_mises_scorer,
+    neg_condition_number_scorer,
+    neg_minimum_variance_volatility_scorer,
+    neg_shortfall_error_scorer,
+)
 
 Scorer = Callable[..., float]
 
 SCORERS: MappingProxyType[str, Scorer] = MappingProxyType(
     {
+        "cramer_von_mises_marginals": cramer_von_mises_marginals_scorer,
         "cramer_von_mises": cramer_von_mises_scorer,
+        "neg_condition_number": neg_condition_number_scorer,
         "neg_minimum_variance_volatility": neg_minimum_variance_volatility_scorer,
+        "neg_shortfall_error": neg_shortfall_error_scorer,
     }
 )
 

@@ -6,6 +6,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 
+from sklearn_diffusion.baselines import QuadraticInverseShrinkage
 from sklearn_diffusion.metrics import (
     condition_number,
     minimum_variance_weights,
@@ -158,6 +159,22 @@ class TestWalkForward:
         assert backtest.weights["r"].index.tolist() == [dates[30], dates[65]]
         assert backtest.returns.index[0] == dates[30]
         assert backtest.returns.index[-1] == dates[99]
+
+    @pytest.mark.slow
+    def test_known_order_of_estimators_on_real_returns(self, shared_data):
+        with np.load(shared_data("returns_us100_2000_2014.npz"), allow_pickle=False) as panel:
+            real = panel["returns"].astype(float)
+        volatility = walk_forward_minimum_variance(
+            real,
+            {
+                "sample": EmpiricalCovariance(),
+                "LedoitWolf": LedoitWolf(),
+                "QIS": QuadraticInverseShrinkage(),
+            },
+            window=126,
+            first=1260,
+        ).summary["relative_volatility"]
+        assert volatility["QIS"] < volatility["LedoitWolf"] < volatility["sample"]
 
     def test_progress(self, returns, capsys):
         steps = []

@@ -59,6 +59,26 @@ def test_cramer_von_mises_scorer_prefers_the_right_law(returns):
     assert cramer_von_mises_scorer(good, returns) == cramer_von_mises_scorer(good, returns)
 
 
+def test_marginals_scorer_counts_the_assets_that_match(returns):
+    model = GaussianModel().fit(returns)
+    units = np.ones(12)
+    assert get_scorer("cramer_von_mises_marginals")(model, returns * units) > 0.7
+    units[:3] = 20
+    assert get_scorer("cramer_von_mises_marginals")(model, returns * units) <= 9 / 12
+
+
+def test_condition_number_scorer(returns):
+    model = GaussianModel().fit(returns)
+    expected = -np.linalg.cond(model.covariance_)
+    assert get_scorer("neg_condition_number")(model, returns) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("inflation", [0.5, 1.5])
+def test_shortfall_error_is_the_error_of_the_scale(returns, inflation):
+    model = GaussianModel(inflation=inflation).fit(returns)
+    assert get_scorer("neg_shortfall_error")(model, returns) == pytest.approx(-0.5, abs=0.12)
+
+
 def test_grid_search_by_object(returns):
     # So few training rows that the unshrunk covariance is a bad guide.
     search = GridSearchCV(
@@ -84,7 +104,13 @@ def test_grid_search_by_looked_up_name_and_several_at_once(returns):
     assert np.isfinite(search.cv_results_["mean_test_neg_minimum_variance_volatility"]).all()
 
 
-RETURN_SCORERS = ["cramer_von_mises", "neg_minimum_variance_volatility"]
+RETURN_SCORERS = [
+    "cramer_von_mises",
+    "cramer_von_mises_marginals",
+    "neg_condition_number",
+    "neg_minimum_variance_volatility",
+    "neg_shortfall_error",
+]
 
 
 @pytest.mark.parametrize("name", RETURN_SCORERS)
