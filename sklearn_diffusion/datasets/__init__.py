@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sklearn_diffusion.datasets.quotes import load_option_quotes
+from sklearn_diffusion.datasets.quotes import load_option_quotes, tidy_option_quotes
 from sklearn_diffusion.datasets.returns import load_sp500_returns, make_factor_returns
 from sklearn_diffusion.datasets.surfaces import (
     MarketState,
@@ -19,4 +19,5 @@ __all__ = [
     "load_sp500_returns",
     "make_factor_returns",
     "make_iv_surfaces",
+    "tidy_option_quotes",
 ]

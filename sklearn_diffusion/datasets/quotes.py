@@ -1,4 +1,4 @@
-"""Option quotes from files."""
+"""Option quotes from files and from other people's tables."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from os import PathLike
 from typing import Literal
 
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype
 
 from sklearn_diffusion.preprocessing.quotes import check_option_quotes
 
-__all__ = ["load_option_quotes"]
+__all__ = ["load_option_quotes", "tidy_option_quotes"]
 
 #: Columns of an OptionMetrics "Option Prices" file that are read, and what they are called here.
 OPTIONMETRICS_COLUMNS = {
@@ -42,6 +43,12 @@ CSV_COLUMNS = (
 
 OPTION_TYPES = {"c": True, "call": True, "p": False, "put": False}
 
+#: Columns that are read as text, lest pandas guess at their meaning.
+TEXT_COLUMNS = {"date", "exdate", "expiry", "cp_flag", "type"}
+
+#: Columns that would tell several underlyings in one table.
+UNDERLYING_COLUMNS = ("secid", "ticker")
+
 #: OptionMetrics writes this where it could compute no volatility or no Greek.
 OPTIONMETRICS_MISSING = -99.99
 
@@ -52,7 +59,7 @@ def load_option_quotes(
     format: Literal["auto", "optionmetrics", "csv"] = "auto",
     date_format: str | None = None,
 ) -> pd.DataFrame:
-    r"""Read option quotes of one underlying.
+    r"""Read the option quotes of one underlying from a file.
 
     Parameters
     ----------
@@ -65,7 +72,7 @@ def load_option_quotes(
         - "csv": the columns ``date``, ``expiry``, ``type`` (C, P, call, put), ``strike`` and
           ``price`` (or ``bid`` and ``ask``, whose mid is then the price), and ``bid``, ``ask``,
           ``volume``, ``impl_volatility``, ``vega``, ``spot`` and ``forward`` where present.
-        - "auto": "optionmetrics" if the file has a column ``exdate``, otherwise "csv".
+        - "auto": "optionmetrics" if there is a column ``exdate``, otherwise "csv".
 
         Upper and lower case in headers are the same, and other columns are ignored.
     date_format : str, default=None
@@ -88,6 +95,8 @@ def load_option_quotes(
 
     See Also
     --------
+    tidy_option_quotes : The same for a table already in memory, from a database say, or one whose
+        faulty rows have been taken out.
     sklearn_diffusion.preprocessing.SurfaceSmoother : Turns quotes into surfaces.
 
     Notes
@@ -108,12 +117,61 @@ def load_option_quotes(
     >>> quotes[["is_call", "strike", "price"]].to_dict("records")
     [{'is_call': True, 'strike': 100.0, 'price': 4.2}]
     """
+    wanted = {*OPTIONMETRICS_COLUMNS, *CSV_COLUMNS, *UNDERLYING_COLUMNS}
+    header = pd.read_csv(path, nrows=0).columns
+    as_text = {name: str for name in header if _plain(name) in TEXT_COLUMNS}
+    table = pd.read_csv(path, dtype=as_text, usecols=lambda name: _plain(name) in wanted)
+    return tidy_option_quotes(table, format=format, date_format=date_format)
+
+
+def tidy_option_quotes(
+    table: pd.DataFrame,
+    *,
+    format: Literal["auto", "optionmetrics", "csv"] = "auto",
+    date_format: str | None = None,
+) -> pd.DataFrame:
+    """Bring a table of option quotes of one underlying into the form the smoother takes.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns as in `load_option_quotes`; dates as text, integers (20240131) or datetime64.
+    format : {"auto", "optionmetrics", "csv"}, default="auto"
+        As in `load_option_quotes`.
+    date_format : str, default=None
+        As in `load_option_quotes`.
+
+    Returns
+    -------
+    DataFrame
+        As returned by `load_option_quotes`, with the row labels of ``table``.
+
+    Raises
+    ------
+    ValueError
+        As in `load_option_quotes`.
+
+    Examples
+    --------
+    Index options settled at the open and at the close share strikes and expiries. Keep one kind:
+
+    >>> import pandas as pd
+    >>> from sklearn_diffusion.datasets import tidy_option_quotes
+    >>> raw = pd.DataFrame(
+    ...     {"date": "2024-01-02", "exdate": "2024-03-15", "cp_flag": "C",
+    ...      "strike_price": 4_700_000, "best_bid": [120.0, 121.0],
+    ...      "best_offer": [122.0, 123.0], "am_settlement": [1, 0]}
+    ... )
+    >>> tidy_option_quotes(raw[raw["am_settlement"] == 1])[["strike", "price"]].to_dict("records")
+    [{'strike': 4700.0, 'price': 121.0}]
+    """
     if format not in ("auto", "optionmetrics", "csv"):
         raise ValueError(f"format must be 'auto', 'optionmetrics' or 'csv', got {format!r}.")
-    header = [name.strip().lower() for name in pd.read_csv(path, nrows=0).columns]
+    table = table.rename(columns=_plain)
+    _check_one_underlying(table)
     if format == "auto":
-        format = "optionmetrics" if "exdate" in header else "csv"
-    quotes = _read(path, header, format)
+        format = "optionmetrics" if "exdate" in table.columns else "csv"
+    quotes = _select_columns(table, format)
 
     for name in ("date", "expiry"):
         quotes[name] = _parse_days(quotes[name], date_format)
@@ -131,36 +189,43 @@ def load_option_quotes(
     return quotes
 
 
-def _read(path: str | PathLike[str], header: list[str], format: str) -> pd.DataFrame:
-    if format == "optionmetrics":
-        names = dict(OPTIONMETRICS_COLUMNS)
-        required = ["date", "exdate", "cp_flag", "strike_price", "best_bid", "best_offer"]
-    else:
-        names = dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True))
-        has_price = "price" in header or not {"bid", "ask"} <= set(header)
-        required = ["date", "expiry", "type", "strike", *(["price"] if has_price else [])]
-    missing = [name for name in required if name not in header]
-    if missing:
-        raise ValueError(
-            f"{path} lacks the columns {missing} of format={format!r}: it has {header}."
-        )
+def _plain(name: str) -> str:
+    return str(name).strip().lower()
 
-    wanted = {*names, "secid", "ticker"}
-    as_text = {name: str for name, new in names.items() if new in ("date", "expiry", "type")}
-    table = pd.read_csv(path, header=0, names=header, usecols=wanted.__contains__, dtype=as_text)
-    for name in table.columns.intersection(["secid", "ticker"]):
+
+def _check_one_underlying(table: pd.DataFrame) -> None:
+    for name in table.columns.intersection(UNDERLYING_COLUMNS):
         underlyings = table[name].unique()
         if len(underlyings) > 1:
             raise ValueError(
-                f"{path} holds {len(underlyings)} underlyings (column {name!r}: "
+                f"the table holds {len(underlyings)} underlyings (column {name!r}: "
                 f"{', '.join(map(str, underlyings[:5]))}); keep one of them."
             )
-    table = table.rename(columns=names)
-    return table[[name for name in CSV_COLUMNS if name in table.columns]]
 
 
-def _parse_days(text: pd.Series, date_format: str | None) -> pd.Series:
-    text = text.str.strip()
+def _select_columns(table: pd.DataFrame, format: str) -> pd.DataFrame:
+    """Keep the columns of a format, under the names used here."""
+    if format == "optionmetrics":
+        names = OPTIONMETRICS_COLUMNS
+        required = ["date", "exdate", "cp_flag", "strike_price", "best_bid", "best_offer"]
+    else:
+        names = dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True))
+        has_mid = {"bid", "ask"} <= set(table.columns)
+        has_price = "price" in table.columns or not has_mid
+        required = ["date", "expiry", "type", "strike", *(["price"] if has_price else [])]
+    missing = [name for name in required if name not in table.columns]
+    if missing:
+        raise ValueError(
+            f"the table lacks the columns {missing} of format={format!r}; it has "
+            f"{list(table.columns)}."
+        )
+    return table[[name for name in names if name in table.columns]].rename(columns=names)
+
+
+def _parse_days(column: pd.Series, date_format: str | None) -> pd.Series:
+    if is_datetime64_any_dtype(column):
+        return column
+    text = column.astype(str).str.strip()
     if date_format is None:
         date_format = "%Y%m%d" if text.str.fullmatch(r"\d{8}").all() else "%Y-%m-%d"
     days = pd.to_datetime(text, format=date_format, errors="coerce")
@@ -168,9 +233,9 @@ def _parse_days(text: pd.Series, date_format: str | None) -> pd.Series:
     return days
 
 
-def _parse_types(text: pd.Series) -> pd.Series:
-    is_call = text.str.strip().str.lower().map(OPTION_TYPES)
-    _refuse(text, is_call.isna(), "is none of C, P, call, put")
+def _parse_types(column: pd.Series) -> pd.Series:
+    is_call = column.astype(str).str.strip().str.lower().map(OPTION_TYPES)
+    _refuse(column, is_call.isna(), "is none of C, P, call, put")
     return is_call.astype(bool)
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+from pandas.api.types import is_bool_dtype, is_datetime64_dtype, is_numeric_dtype
 
 from sklearn_diffusion.pricing import (
     VolatilityStatus,
@@ -230,10 +230,10 @@ def clean_option_quotes(
 
 def _check_types(quotes: pd.DataFrame) -> None:
     for name in ("date", "expiry"):
-        if not is_datetime64_any_dtype(quotes[name]):
+        if not is_datetime64_dtype(quotes[name]):
             raise TypeError(
-                f"column {name!r} must hold datetime64 days (pandas.to_datetime makes them), "
-                f"got {quotes[name].dtype}."
+                f"column {name!r} must hold datetime64 days without a time zone "
+                f"(pandas.to_datetime makes them), got {quotes[name].dtype}."
             )
     if not is_bool_dtype(quotes["is_call"]):
         raise TypeError(f"column 'is_call' must be bool, got {quotes['is_call'].dtype}.")

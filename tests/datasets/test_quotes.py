@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_diffusion.datasets import load_option_quotes
+from sklearn_diffusion.datasets import load_option_quotes, tidy_option_quotes
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing import SurfaceSmoother
 
@@ -82,6 +82,22 @@ def test_optionmetrics(write):
     np.testing.assert_array_equal(quotes["vega"], [900.5, np.nan, np.nan])
     assert "open_interest" not in quotes.columns
     pd.testing.assert_frame_equal(quotes, load_option_quotes(path, format="optionmetrics"))
+
+
+@pytest.mark.parametrize("convert", ["datetime64", "date objects", "integers"])
+def test_tables_in_memory(write, convert):
+    raw = pd.read_csv(io.StringIO(CSV), parse_dates=["date", "expiry"])
+    raw.index = [10, 11, 12, 13]
+    for name in ("date", "expiry"):
+        if convert == "date objects":
+            raw[name] = raw[name].dt.date
+        elif convert == "integers":
+            raw[name] = raw[name].dt.strftime("%Y%m%d").astype(int)
+    before = raw.copy()
+    quotes = tidy_option_quotes(raw)
+    pd.testing.assert_frame_equal(raw, before)
+    expected = load_option_quotes(write(CSV)).set_axis(raw.index)
+    pd.testing.assert_frame_equal(quotes, expected, check_dtype=False)
 
 
 def replaced(old, new, text=CSV):

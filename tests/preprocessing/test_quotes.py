@@ -237,16 +237,17 @@ def test_one_value_per_group(quotes, column, message):
 
 
 @pytest.mark.parametrize(
-    ("column", "dtype", "message"),
+    ("column", "convert", "message"),
     [
-        ("date", str, "column 'date' must hold datetime64 days"),
-        ("is_call", int, "column 'is_call' must be bool"),
-        ("price", str, "column 'price' must be numeric"),
+        ("date", lambda days: days.astype(str), "column 'date' must hold datetime64 days"),
+        ("expiry", lambda days: days.dt.tz_localize("UTC"), "'expiry' .* without a time zone"),
+        ("is_call", lambda flags: flags.astype(int), "column 'is_call' must be bool"),
+        ("price", lambda prices: prices.astype(str), "column 'price' must be numeric"),
     ],
 )
-def test_types(quotes, column, dtype, message):
+def test_types(quotes, column, convert, message):
     with pytest.raises(TypeError, match=message):
-        check_option_quotes(quotes.astype({column: dtype}))
+        check_option_quotes(quotes.assign(**{column: convert(quotes[column])}))
 
 
 def test_not_a_table_of_quotes(quotes):
