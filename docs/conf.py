@@ -18,7 +18,10 @@ extensions = [
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
 
+# The reference lists what each subpackage's __all__ lists.
 autosummary_generate = True
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
 autodoc_typehints = "none"
 # The class template lists the members once; numpydoc would list them a second time.
 numpydoc_show_class_members = False

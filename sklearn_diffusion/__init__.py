@@ -10,14 +10,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sklearn_diffusion.baselines import BootstrapForecaster as BootstrapForecaster
+    from sklearn_diffusion.baselines import RandomWalkForecaster as RandomWalkForecaster
     from sklearn_diffusion.covariance import (
         DiffusionCovarianceEstimator as DiffusionCovarianceEstimator,
     )
+    from sklearn_diffusion.grid import SurfaceGrid as SurfaceGrid
+    from sklearn_diffusion.preprocessing import EWMAConditioner as EWMAConditioner
+    from sklearn_diffusion.preprocessing import LogSurfaceScaler as LogSurfaceScaler
+    from sklearn_diffusion.preprocessing import SurfaceSmoother as SurfaceSmoother
+    from sklearn_diffusion.preprocessing import make_forecast_frame as make_forecast_frame
 
 __version__ = "0.1.0.dev0"
 
 _MODULE_OF = {
+    "BootstrapForecaster": "baselines",
     "DiffusionCovarianceEstimator": "covariance",
+    "EWMAConditioner": "preprocessing",
+    "LogSurfaceScaler": "preprocessing",
+    "RandomWalkForecaster": "baselines",
+    "SurfaceGrid": "grid",
+    "SurfaceSmoother": "preprocessing",
+    "make_forecast_frame": "preprocessing",
 }
 
 __all__ = ["__version__", *_MODULE_OF]
