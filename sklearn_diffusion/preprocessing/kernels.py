@@ -148,7 +148,7 @@ def select_moneyness_bandwidth(days: Iterable[DayQuotes], *, linear: bool) -> fl
     Returns
     -------
     float
-        The kernel variance with the smallest vega-weighted squared error.
+        The kernel variance with the smallest vega-weighted squared relative error.
     """
     smiles = [smile for day in days for smile in day.smiles() if len(smile.tenor) >= 4]
     if not smiles:
@@ -253,9 +253,9 @@ def _normalised(log_weight: Floats) -> Floats:
 
 
 def _weighted_error(actual: DayQuotes, predicted: Floats) -> float:
-    """Mean squared error weighted by vega."""
+    """Mean squared relative error, weighted by vega, so that no turbulent day decides alone."""
     weight = actual.vega / actual.vega.sum()
-    return float(weight @ (predicted - actual.volatility) ** 2)
+    return float(weight @ (predicted / actual.volatility - 1) ** 2)
 
 
 def _best(errors: Callable[[float], list[float]], step: float) -> float:

@@ -65,7 +65,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
     bandwidth_moneyness : float or "auto", default="auto"
         Kernel variance h_1 in moneyness. The paper's 0.002 suits strikes 4 to 5 % apart and is too
         smooth for denser ones. "auto" is the value, on a scale set by the typical distance of
-        neighbouring strikes, with the smallest vega-weighted squared error when each quote
+        neighbouring strikes, with the smallest vega-weighted squared relative error when each quote
         between others is predicted from the rest of its expiry.
     bandwidth_tenor : float or "auto", default="auto"
         Kernel variance h_2 in tenor, in years squared; the paper's is 0.046. Not used by
