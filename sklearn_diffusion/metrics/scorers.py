@@ -21,6 +21,13 @@ from .return_scorers import (
     neg_minimum_variance_volatility_scorer,
     neg_shortfall_error_scorer,
 )
+from .surface_scorers import (
+    neg_ci_breach_error_scorer,
+    neg_crps_scorer,
+    neg_energy_score_scorer,
+    neg_mape_scorer,
+    neg_pit_cramer_von_mises_scorer,
+)
 
 Scorer = Callable[..., float]
 
@@ -29,7 +36,12 @@ SCORERS: MappingProxyType[str, Scorer] = MappingProxyType(
         "cramer_von_mises_marginals": cramer_von_mises_marginals_scorer,
         "cramer_von_mises": cramer_von_mises_scorer,
         "neg_condition_number": neg_condition_number_scorer,
+        "neg_ci_breach_error": neg_ci_breach_error_scorer,
+        "neg_crps": neg_crps_scorer,
+        "neg_energy_score": neg_energy_score_scorer,
+        "neg_mape": neg_mape_scorer,
         "neg_minimum_variance_volatility": neg_minimum_variance_volatility_scorer,
+        "neg_pit_cramer_von_mises": neg_pit_cramer_von_mises_scorer,
         "neg_shortfall_error": neg_shortfall_error_scorer,
     }
 )

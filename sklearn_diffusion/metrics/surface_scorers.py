@@ -1,0 +1,127 @@
+"""Scorers of surface forecasters, for `GridSearchCV` and `cross_val_score`.
+
+Each is a callable ``scorer(estimator, X, y)`` on held-out days, higher is better. Those that need
+samples draw 200 scenarios with a fixed seed, so that candidates face the same noise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .probabilistic import crps, energy_score, pit_cramer_von_mises
+from .surface import ci_breach, mape, sample_interval
+
+__all__ = [
+    "neg_ci_breach_error_scorer",
+    "neg_crps_scorer",
+    "neg_energy_score_scorer",
+    "neg_mape_scorer",
+    "neg_pit_cramer_von_mises_scorer",
+]
+
+_N_SAMPLES = 200
+
+
+def neg_mape_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    """Minus the mean absolute percentage error of ``predict``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``predict``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells)
+        Next day's surfaces.
+
+    Returns
+    -------
+    float
+        In percent.
+    """
+    return -mape(y, estimator.predict(X))
+
+
+def neg_ci_breach_error_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    """Minus how far the breach rate of 90 % intervals is from 10 %.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells)
+        Next day's surfaces.
+
+    Returns
+    -------
+    float
+        In percentage points.
+    """
+    return -abs(ci_breach(y, sample_interval(_samples(estimator, X), coverage=0.9)) - 10)
+
+
+def neg_crps_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    """Minus the continuous ranked probability score of log volatility.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells)
+        Next day's surfaces.
+
+    Returns
+    -------
+    float
+    """
+    return -crps(y, _samples(estimator, X), log=True)
+
+
+def neg_energy_score_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    """Minus the energy score of log surfaces.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells)
+        Next day's surfaces.
+
+    Returns
+    -------
+    float
+    """
+    return -energy_score(y, _samples(estimator, X), log=True)
+
+
+def neg_pit_cramer_von_mises_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    """Minus the Cramer-von Mises distance from calibration.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells)
+        Next day's surfaces.
+
+    Returns
+    -------
+    float
+        -1/6 is what to expect of a perfect forecast.
+    """
+    return -pit_cramer_von_mises(y, _samples(estimator, X))
+
+
+def _samples(estimator: Any, X: ArrayLike) -> NDArray:
+    return np.asarray(estimator.sample(X, n_samples=_N_SAMPLES, random_state=0))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_validate
+
+from sklearn_diffusion.baselines import BootstrapForecaster, RandomWalkForecaster
+from sklearn_diffusion.datasets import make_iv_surfaces
+from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.metrics import crps, get_scorer, mape
+from sklearn_diffusion.preprocessing import make_forecast_frame
+
+NAMES = (
+    "neg_mape",
+    "neg_ci_breach_error",
+    "neg_crps",
+    "neg_energy_score",
+    "neg_pit_cramer_von_mises",
+)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    grid = SurfaceGrid([0.9, 1.0, 1.1], [1 / 12, 0.5])
+    market = make_iv_surfaces(700, grid=grid, random_state=0)
+    return make_forecast_frame(market.surfaces, market.spot, market.vix)
+
+
+def test_scores_are_the_metrics_with_their_sign(frame):
+    X, y = frame
+    forecaster = BootstrapForecaster(random_state=0).fit(X[:500], y[:500])
+    held_out = X[500:], y[500:]
+    samples = forecaster.sample(X[500:], 200, random_state=0)
+    assert get_scorer("neg_mape")(forecaster, *held_out) == pytest.approx(
+        -mape(y[500:], forecaster.predict(X[500:]))
+    )
+    assert get_scorer("neg_crps")(forecaster, *held_out) == pytest.approx(
+        -crps(y[500:], samples, log=True)
+    )
+
+
+def test_a_distribution_beats_a_point(frame):
+    scoring = {name: get_scorer(name) for name in NAMES}
+    results = {
+        model: cross_validate(model, *frame, scoring=scoring, cv=TimeSeriesSplit(3))
+        for model in (BootstrapForecaster(random_state=0), RandomWalkForecaster())
+    }
+    bootstrap, walk = results.values()
+    for name in NAMES[1:]:
+        assert (bootstrap[f"test_{name}"] > walk[f"test_{name}"]).all(), name
+    assert np.isfinite(
+        [scores[f"test_{name}"] for scores in results.values() for name in NAMES]
+    ).all()
+
+
+def test_grid_search_finds_the_filter(frame):
+    search = GridSearchCV(
+        BootstrapForecaster(random_state=0),
+        {"filtered": [False, True]},
+        scoring=get_scorer("neg_crps"),
+        cv=TimeSeriesSplit(3),
+    ).fit(*frame)
+    assert search.best_params_ == {"filtered": True}
