@@ -225,6 +225,15 @@ class TestTails:
         inside = (points.lower <= points.real) & (points.real <= points.upper)
         np.testing.assert_allclose(inside.mean(axis=1), 0.9, atol=0.04)
 
+    def test_qq_band_is_exact_in_small_samples(self, rng):
+        # The k-th of n uniform values is below x when k or more of them are.
+        n, k = 20, np.array([1, 5, 20])
+        uniform = np.linspace(0, 1, 100_001)
+        q = np.clip((k - 1) / (n - 1), 1e-9, 1 - 1e-9)
+        points = qq_points(rng.rand(n), uniform, q=q)
+        for edge, below in ((points.lower, 0.025), (points.upper, 0.975)):
+            np.testing.assert_allclose(stats.binom.sf(k - 1, n, edge[:, 0]), below, rtol=1e-3)
+
     def test_moments_of_known_laws(self, rng):
         real = rng.exponential(size=(300_000, 1)) * [2.0]
         table = moments_table(real, rng.randn(300_000, 1))
