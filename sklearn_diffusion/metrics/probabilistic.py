@@ -122,7 +122,7 @@ def energy_score(
     return float(np.mean(scores))
 
 
-def pit_values(y_true: ArrayLike, samples: ArrayLike) -> NDArray:
+def pit_values(y_true: ArrayLike, samples: ArrayLike, *, mask: ArrayLike | None = None) -> NDArray:
     """Probability integral transform: where truths stand among their samples.
 
     Parameters
@@ -131,6 +131,8 @@ def pit_values(y_true: ArrayLike, samples: ArrayLike) -> NDArray:
         Real volatilities.
     samples : array-like of shape (n_samples, n_days, n_cells)
         Scenarios.
+    mask : array-like of bool of shape (n_days, n_cells), default=None
+        Cells to look at; None is all. The others are NaN.
 
     Returns
     -------
@@ -139,9 +141,9 @@ def pit_values(y_true: ArrayLike, samples: ArrayLike) -> NDArray:
         samples in which the truth lies, on a scale where n samples leave n + 1 gaps. Samples
         equal to the truth count as one half.
     """
-    truth, scenarios = as_truth_and_samples(y_true, samples, None, log=False)
+    truth, scenarios = as_truth_and_samples(y_true, samples, mask, log=False)
     below = (scenarios < truth).sum(axis=0) + 0.5 * (scenarios == truth).sum(axis=0)
-    return (below + 0.5) / (len(scenarios) + 1)
+    return np.where(as_mask(truth, mask), (below + 0.5) / (len(scenarios) + 1), np.nan)
 
 
 def pit_cramer_von_mises(
@@ -165,7 +167,7 @@ def pit_cramer_von_mises(
         law. A calibrated forecast has an expectation of 1/6 whatever the number of days, plus
         n_days / (12 (n_samples + 1)^2), as that many samples resolve the law no better.
     """
-    pit, traded = pit_values(y_true, samples), as_mask(y_true, mask)
+    pit, traded = pit_values(y_true, samples, mask=mask), as_mask(y_true, mask)
     columns = [pit[traded[:, cell], cell] for cell in range(pit.shape[1])]
     return float(
         np.mean([cramervonmises(values, "uniform").statistic for values in columns if values.size])
