@@ -225,14 +225,13 @@ def tenor_label(tenor: float) -> str:
     tenor : float
         In years.
     """
-    for unit, per_year in (("y", 1), ("m", 12), ("w", 52), ("d", 252)):
-        amount = tenor * per_year
-        # A twelfth of a year given as 30 / 365 is still a month.
-        if abs(amount - round(amount)) < 0.03 * amount:
-            amount = round(amount)
-        if amount >= 1:
-            break
-    return f"{amount:.2g}{unit}"
+    per_year = {"y": 1, "m": 12, "w": 52, "d": 252}
+    # A twelfth of a year given as 30 / 365 is still a month.
+    slack = 0.03
+    unit = next((unit for unit, number in per_year.items() if tenor * number > 1 - slack), "d")
+    amount = tenor * per_year[unit]
+    is_whole = abs(amount - round(amount)) < slack * amount
+    return f"{round(amount) if is_whole else amount:.2g}{unit}"
 
 
 def cell_label(grid: SurfaceGrid, cell: int) -> str:
