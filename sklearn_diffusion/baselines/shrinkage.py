@@ -83,11 +83,32 @@ def quadratic_inverse_shrinkage(X: ArrayLike, *, assume_centered: bool = False) 
     freedom = n_samples if assume_centered else n_samples - 1
     centered = rows if assume_centered else rows - rows.mean(axis=0)
     eigenvalues, eigenvectors = np.linalg.eigh(centered.T @ centered / freedom)
-    eigenvalues = np.maximum(eigenvalues, EIGENVALUE_FLOOR * eigenvalues[-1])
+    shrunk = quadratic_inverse_eigenvalues(eigenvalues, freedom)
+    covariance = (eigenvectors * shrunk) @ eigenvectors.T
+    # Matrix products round the two triangles differently.
+    return (covariance + covariance.T) / 2
 
+
+def quadratic_inverse_eigenvalues(eigenvalues: np.ndarray, freedom: float) -> np.ndarray:
+    """Shrink the eigenvalues of a sample covariance; formula in `quadratic_inverse_shrinkage`.
+
+    Parameters
+    ----------
+    eigenvalues : ndarray of shape (n_features,)
+        Sample eigenvalues in increasing order; the ``n_features - freedom`` smallest are null.
+    freedom : float
+        Degrees of freedom, possibly the effective number of weighted samples.
+
+    Returns
+    -------
+    shrunk : ndarray of shape (n_features,)
+        Positive, with the same sum.
+    """
+    n_features = len(eigenvalues)
+    eigenvalues = np.maximum(eigenvalues, EIGENVALUE_FLOOR * eigenvalues[-1])
     concentration = n_features / freedom
     bandwidth = min(concentration**2, concentration**-2) ** 0.35 / n_features**0.35
-    n_null = max(0, n_features - freedom)
+    n_null = max(0, n_features - int(freedom))
     inverse = 1 / eigenvalues[n_null:]
     other = inverse[:, np.newaxis]
     gap = other - inverse
@@ -99,13 +120,12 @@ def quadratic_inverse_shrinkage(X: ArrayLike, *, assume_centered: bool = False) 
         null = np.full(n_null, (concentration - 1) * inverse.mean())
         shrunk = 1 / np.concatenate([null, inverse * amplitude])
     else:
+        # A fractional number of samples may fall short of the features by less than one.
+        concentration = min(concentration, 1.0)
         weight = (1 - concentration) ** 2
         weight = weight + 2 * concentration * (1 - concentration) * stein
         shrunk = 1 / (inverse * (weight + concentration**2 * amplitude))
-    shrunk *= eigenvalues.sum() / shrunk.sum()
-    covariance = (eigenvectors * shrunk) @ eigenvectors.T
-    # Matrix products round the two triangles differently.
-    return (covariance + covariance.T) / 2
+    return shrunk * (eigenvalues.sum() / shrunk.sum())
 
 
 class QuadraticInverseShrinkage(EmpiricalCovariance):

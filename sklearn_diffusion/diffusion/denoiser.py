@@ -221,7 +221,8 @@ class NetworkDenoiser(Denoiser):
 class CorrectedDenoiser(Denoiser):
     r"""A base denoiser plus what a network learns on top of it.
 
-    .. math:: E[x_0 | x_t] = D_{base}(x_t) + \frac{\sigma_t}{\sqrt{\alpha_t^2 + \sigma_t^2}} F(x_t, t)
+    .. math::
+        E[x_0 | x_t] = D_{base}(x_t) + \frac{\sigma_t}{\sqrt{\alpha_t^2 + \sigma_t^2}} F(x_t, t)
 
     The factor is the preconditioning of a v-prediction: the correction vanishes without noise and
     stays bounded in pure noise. With the network's last layer at zero, training starts from the

@@ -73,8 +73,8 @@ class HiddenMoments:
     ----------
     gram : Tensor of shape (n_units, n_units)
         E[phi phi'].
-    mean : Tensor of shape (n_units,)
-        E[phi].
+    mean : Tensor of shape (n, n_units)
+        E[phi] of each row.
     slope : Tensor of shape (n_units,)
         E[phi'(u)].
     """
@@ -144,9 +144,7 @@ class HermiteUnits(Units):
             gram = gram + power * (a.T @ (weights[:, None] * a))
             power = power * correlation
         # E[phi'(u)] = E[phi(m + s z) z] / s, the first Hermite coefficient.
-        return HiddenMoments(
-            gram, weights @ coefficients[..., 0], weights @ coefficients[..., 1] / std
-        )
+        return HiddenMoments(gram, coefficients[..., 0], weights @ coefficients[..., 1] / std)
 
 
 class CosineUnits(Units):
@@ -165,23 +163,25 @@ class CosineUnits(Units):
         half_sum = (variance[:, None] + variance) / 2
         difference = torch.exp(covariance - half_sum) * (cos_cos + sin_sin)
         total = torch.exp(-covariance - half_sum) * (cos_cos - sin_sin)
-        return HiddenMoments(
-            (difference + total) / 2, damping * (weights @ cos), -damping * (weights @ sin)
-        )
+        slope = -damping * (weights @ sin)
+        return HiddenMoments((difference + total) / 2, damping * cos, slope)
 
 
 @dataclass(frozen=True)
 class ResidualLoss:
     r"""Denoising score matching at one time, as a quadratic form in the output layer.
 
-    With the extended layer :math:`W = (A, a_0)` of shape (n_features, n_units + 1), the loss of
-    feature i is :math:`W_i Q W_i^\top + 2 W_i r_i + C_i`.
+    With the layer :math:`W` acting on the hidden vector :math:`\psi` (see `residual_loss`), the
+    loss of feature i is :math:`W_i Q W_i^\top + 2 W_i r_i + C_i`.
 
     Attributes
     ----------
-    quadratic : Tensor of shape (n_units + 1, n_units + 1)
-    linear : Tensor of shape (n_features, n_units + 1)
+    quadratic : Tensor of shape (n_hidden, n_hidden)
+        Q, the mean of psi psi'.
+    linear : Tensor of shape (n_features, n_hidden)
+        r, the mean of (x - mu) psi'.
     constant : Tensor of shape (n_features,)
+        C, the variance of the noise.
     """
 
     quadratic: Tensor
@@ -201,8 +201,14 @@ def residual_loss(
     weights: Tensor,
     schedule: Schedule,
     t: Tensor,
+    *,
+    skip: bool = False,
 ) -> ResidualLoss:
-    """E|K(x_t) + (x_t - alpha x_0)|^2 at one time, over the noise (exactly) and the rows.
+    r"""E|K(x_t) + (x_t - alpha x_0)|^2 at one time, over the noise (exactly) and the rows.
+
+    The output layer acts on :math:`\psi = (\phi(B x + c), 1)`, as in the paper, or with a skip
+    connection on :math:`\psi = (\phi(B x + c), x, 1)`, whose further moments follow from Stein's
+    lemma: :math:`E[\phi_j x_k] = \mu_k E[\phi_j] + (B C)_{jk} E[\phi'_j]`.
 
     Parameters
     ----------
@@ -220,6 +226,8 @@ def residual_loss(
         Forward process; rates per feature are allowed.
     t : Tensor, scalar
         Positive time.
+    skip : bool, default=False
+        Whether the output layer sees the input as well.
 
     Returns
     -------
@@ -227,18 +235,28 @@ def residual_loss(
     """
     n_features = x_0.shape[1]
     variance = (schedule.sigma(t) ** 2).expand(n_features)
-    means = (schedule.alpha(t) * x_0) @ hidden_weight.T + hidden_bias
-    moments = units.moments(means, (hidden_weight * variance) @ hidden_weight.T, weights)
-    column = moments.mean[:, None]
-    quadratic = torch.cat(
-        [
-            torch.cat([moments.gram, column], dim=1),
-            torch.cat([column.T, column.new_ones(1, 1)], dim=1),
-        ]
-    )
-    stein = variance[:, None] * hidden_weight.T * moments.slope
-    linear = torch.cat([stein, stein.new_zeros(n_features, 1)], dim=1)
-    return ResidualLoss(quadratic, linear, variance)
+    mu = schedule.alpha(t) * x_0
+    scaled = hidden_weight * variance
+    moments = units.moments(mu @ hidden_weight.T + hidden_bias, scaled @ hidden_weight.T, weights)
+    mean = [weights @ moments.mean]
+    quadratic = moments.gram
+    linear = [scaled.T * moments.slope]
+    if skip:
+        noise = torch.diag(variance)
+        weighted = weights[:, None] * mu
+        cross = moments.mean.T @ weighted + moments.slope[:, None] * scaled
+        quadratic = _bordered(quadratic, cross, mu.T @ weighted + noise)
+        mean.append(weights @ mu)
+        linear.append(noise)
+    linear.append(variance.new_zeros(n_features, 1))
+    one = variance.new_ones(1, 1)
+    quadratic = _bordered(quadratic, torch.cat(mean)[:, None], one)
+    return ResidualLoss(quadratic, torch.cat(linear, dim=1), variance)
+
+
+def _bordered(corner: Tensor, border: Tensor, last: Tensor) -> Tensor:
+    """Symmetric matrix [[corner, border], [border', last]]."""
+    return torch.cat([torch.cat([corner, border], dim=1), torch.cat([border.T, last], dim=1)])
 
 
 def output_layer(losses: list[ResidualLoss], time_weights: Tensor, regularization: float) -> Tensor:
@@ -256,7 +274,7 @@ def output_layer(losses: list[ResidualLoss], time_weights: Tensor, regularizatio
 
     Returns
     -------
-    layer : Tensor of shape (n_features, n_units + 1)
+    layer : Tensor of shape (n_features, n_hidden)
     """
     quadratic = torch.stack([loss.quadratic for loss in losses])
     linear = torch.stack([loss.linear for loss in losses])

@@ -1,0 +1,226 @@
+"""Conditional sampling of a Gaussian mixture whose components share a few shapes.
+
+Given its component a scenario is Gaussian. Components are drawn in proportion to the probability
+that they give the observation; what is not observed then follows by Gaussian regression. Fixed
+values and one interval are exact. Several intervals are drawn one after the other, each given those
+before (the Geweke-Hajivassiliou-Keane simulator), whose weights estimate the probability of the
+observation under each component and correct the draws.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.special import log_ndtr, logsumexp, ndtri_exp
+
+from sklearn_diffusion.laws.conditioning import Conditioning
+
+__all__ = ["ConditionalMixture", "draw_truncated_normal", "log_interval_mass"]
+
+# Draws that estimate a component's probability of several intervals, and candidates per scenario.
+N_PILOT, N_CANDIDATES = 32, 10
+
+
+class SharedShapeMixture(Protocol):
+    """Mixture of N(means_[i], scale_[i] * shapes()[state_[i]]) with weights_[i]."""
+
+    weights_: np.ndarray
+    means_: np.ndarray
+    state_: np.ndarray
+    scale_: np.ndarray
+
+    def shapes(self) -> np.ndarray:
+        """Shapes, (n_states, n_features, n_features)."""
+
+
+class ConditionalMixture:
+    """Law of a mixture given observed coordinates.
+
+    Parameters
+    ----------
+    mixture : SharedShapeMixture
+        Unconditional law.
+    conditioning : Conditioning
+        Observed coordinates, in the units of the mixture.
+    """
+
+    def __init__(self, mixture: SharedShapeMixture, conditioning: Conditioning):
+        self.mixture = mixture
+        self.shapes = mixture.shapes()
+        self.observed = conditioning
+
+    def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
+        """Draw scenarios (n_samples, n_features).
+
+        Raises
+        ------
+        ValueError
+            If the observation has no probability, or if values per scenario are combined with more
+            than one interval.
+        """
+        observed = self.observed
+        candidates = N_CANDIDATES if len(observed.bounded) > 1 else 1
+        component = self._draw_components(n_samples, random_state)
+        values = np.broadcast_to(observed.values, (n_samples, len(observed.fixed)))
+        known, log_weight = self._draw_known(
+            component.repeat(candidates), values.repeat(candidates, axis=0), random_state
+        )
+        if candidates > 1:
+            keep = _choose(log_weight.reshape(n_samples, candidates), random_state)
+            known = known[keep + candidates * np.arange(n_samples)]
+        return self._draw_free(component, known, random_state)
+
+    def _draw_components(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
+        """Components in proportion to their probability of the observation."""
+        mixture, observed = self.mixture, self.observed
+        n_components, per_scenario = len(mixture.weights_), len(observed.values) > 1
+        if len(observed.bounded) <= 1:
+            log_p = self._log_joint(observed.values)
+        elif per_scenario:
+            raise ValueError(
+                "conditioning combines values per scenario with more than one interval, whose "
+                "probabilities would have to be simulated for every scenario; fix one value."
+            )
+        else:
+            pilots = np.arange(n_components).repeat(N_PILOT)
+            values = observed.values.repeat(len(pilots), axis=0)
+            _, log_weight = self._draw_known(pilots, values, random_state)
+            mass = logsumexp(log_weight.reshape(n_components, N_PILOT), axis=1)
+            log_p = self._log_joint(observed.values, intervals=False) + mass
+        total = logsumexp(log_p, axis=1, keepdims=True)
+        if not np.isfinite(total).all():
+            raise ValueError(
+                "conditioning describes scenarios that have no probability under the fitted law."
+            )
+        p = np.exp(log_p - total)
+        if not per_scenario:
+            return random_state.choice(n_components, size=n_samples, p=p[0] / p[0].sum())
+        u = random_state.random_sample((n_samples, 1))
+        return (p.cumsum(1) < u).sum(1).clip(max=n_components - 1)
+
+    def _log_joint(self, values: np.ndarray, intervals: bool = True) -> np.ndarray:
+        """Log weight times probability of the fixed values and of the one interval.
+
+        `values` (m, n_fixed) gives a result of shape (m, n_components).
+        """
+        mixture, observed = self.mixture, self.observed
+        fixed = observed.fixed
+        log_p = np.empty((len(values), len(mixture.weights_)))
+        for k, shape in enumerate(self.shapes):
+            at = np.flatnonzero(mixture.state_ == k)
+            scale, means = mixture.scale_[at], mixture.means_[at]
+            deviation = values[:, None] - means[:, fixed]
+            log_p[:, at] = np.log(mixture.weights_[at])
+            if len(fixed):
+                root = cholesky(shape[np.ix_(fixed, fixed)], lower=True)
+                flat = deviation.reshape(-1, len(fixed)).T
+                distance = (solve_triangular(root, flat, lower=True) ** 2).sum(0)
+                log_p[:, at] -= np.log(root.diagonal()).sum() + 0.5 * (
+                    distance.reshape(len(values), -1) / scale + len(fixed) * np.log(scale)
+                )
+            if intervals and len(observed.bounded):
+                gain, variance = _regression(shape, fixed, observed.bounded[0])
+                mean = means[:, observed.bounded[0]] + deviation @ gain
+                std = np.sqrt(scale * variance)
+                log_p[:, at] += log_interval_mass(
+                    (observed.low[0] - mean) / std, (observed.high[0] - mean) / std
+                )
+        return log_p
+
+    def _draw_known(
+        self, component: np.ndarray, values: np.ndarray, random_state: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Observed coordinates of scenarios and their log weights, interval after interval.
+
+        The columns of the first result are the fixed and then the bounded coordinates.
+        """
+        mixture, observed = self.mixture, self.observed
+        columns = np.concatenate([observed.fixed, observed.bounded])
+        n_fixed = len(observed.fixed)
+        known = np.empty((len(component), len(columns)))
+        known[:, :n_fixed] = values
+        log_weight = np.zeros(len(component))
+        state = mixture.state_[component]
+        for step, (low, high) in enumerate(zip(observed.low, observed.high, strict=True), n_fixed):
+            before, j = columns[:step], columns[step]
+            mean, std = np.empty(len(component)), np.sqrt(mixture.scale_[component])
+            for k in np.unique(state):
+                at = np.flatnonzero(state == k)
+                gain, variance = _regression(self.shapes[k], before, j)
+                deviation = known[at, :step] - mixture.means_[np.ix_(component[at], before)]
+                mean[at] = mixture.means_[component[at], j] + deviation @ gain
+                std[at] *= np.sqrt(variance)
+            a, b = (low - mean) / std, (high - mean) / std
+            log_weight += log_interval_mass(a, b)
+            known[:, step] = mean + std * draw_truncated_normal(a, b, random_state)
+        return known, log_weight
+
+    def _draw_free(
+        self, component: np.ndarray, known: np.ndarray, random_state: np.random.RandomState
+    ) -> np.ndarray:
+        """Complete scenarios: the coordinates that are not observed, given those that are."""
+        mixture, observed = self.mixture, self.observed
+        columns = np.concatenate([observed.fixed, observed.bounded])
+        free = np.setdiff1d(np.arange(mixture.means_.shape[1]), columns)
+        z = np.empty((len(component), mixture.means_.shape[1]))
+        z[:, columns] = known
+        noise = random_state.standard_normal((len(component), len(free)))
+        noise *= np.sqrt(mixture.scale_[component])[:, None]
+        state = mixture.state_[component]
+        for k in np.unique(state):
+            at = np.flatnonzero(state == k)
+            shape = self.shapes[k]
+            gain = _gain(shape, columns, free)
+            residual = shape[np.ix_(free, free)] - gain @ shape[np.ix_(columns, free)]
+            means = mixture.means_[component[at]]
+            deviation = known[at] - means[:, columns]
+            z[np.ix_(at, free)] = (
+                means[:, free] + deviation @ gain.T + noise[at] @ cholesky(residual, lower=True).T
+            )
+        return z
+
+
+def _gain(shape: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Regression coefficients of the wanted on the known coordinates, (n_wanted, n_known)."""
+    if len(known) == 0:
+        return np.zeros((len(wanted), 0))
+    factor = cho_factor(shape[np.ix_(known, known)])
+    return cho_solve(factor, shape[np.ix_(known, wanted)]).T
+
+
+def _regression(shape: np.ndarray, known: np.ndarray, j: int) -> tuple[np.ndarray, float]:
+    """Coefficients of coordinate j on the known ones, and its remaining variance."""
+    gain = _gain(shape, known, np.array([j]))[0]
+    return gain, float(shape[j, j] - gain @ shape[known, j])
+
+
+def _choose(log_weight: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
+    """One candidate of each row in proportion to its weight."""
+    p = np.exp(log_weight - log_weight.max(1, keepdims=True)).cumsum(1)
+    return (p < random_state.random_sample((len(p), 1)) * p[:, -1:]).sum(1)
+
+
+def log_interval_mass(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Log probability that a standard normal variable lies in [low, high], far tails included."""
+    # In the upper tail the difference of two numbers near one is taken in the lower tail instead.
+    flip = low > 0
+    a, b = np.where(flip, -high, low), np.where(flip, -low, high)
+    log_b = log_ndtr(b)
+    with np.errstate(divide="ignore"):
+        return log_b + np.log(-np.expm1(np.minimum(log_ndtr(a) - log_b, 0)))
+
+
+def draw_truncated_normal(
+    low: np.ndarray, high: np.ndarray, random_state: np.random.RandomState
+) -> np.ndarray:
+    """Standard normal draws confined to [low, high], by inversion in the nearer tail."""
+    flip = low > 0
+    a, b = np.where(flip, -high, low), np.where(flip, -low, high)
+    log_a, log_b = log_ndtr(a), log_ndtr(b)
+    # log(Phi(a) + u (Phi(b) - Phi(a))), without leaving logarithms
+    u = 1 - random_state.random_sample(np.shape(a))
+    log_p = log_b + np.log(u + (1 - u) * np.exp(log_a - log_b))
+    x = np.clip(ndtri_exp(log_p), a, b)
+    return np.where(flip, -x, x)

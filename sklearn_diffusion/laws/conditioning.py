@@ -1,0 +1,147 @@
+"""Partial observations: which coordinates of a scenario are fixed, and which are bounded."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+__all__ = ["Conditioning", "parse_conditioning"]
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Observed coordinates of a scenario.
+
+    Attributes
+    ----------
+    fixed : ndarray of shape (n_fixed,)
+        Indices of coordinates with a given value.
+    values : ndarray of shape (1 or n_samples, n_fixed)
+        Their values, one row for all samples or one per sample.
+    bounded : ndarray of shape (n_bounded,)
+        Indices of coordinates confined to an interval.
+    low, high : ndarray of shape (n_bounded,)
+        The intervals; ends may be infinite.
+    """
+
+    fixed: np.ndarray
+    values: np.ndarray
+    bounded: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def standardized(self, location: np.ndarray, scale: np.ndarray) -> Conditioning:
+        """The same observations in units of ``(x - location) / scale``."""
+        f, b = self.fixed, self.bounded
+        return Conditioning(
+            f,
+            (self.values - location[f]) / scale[f],
+            b,
+            (self.low - location[b]) / scale[b],
+            (self.high - location[b]) / scale[b],
+        )
+
+    def batch(self, rows: slice) -> Conditioning:
+        """The observations of some of the samples."""
+        if len(self.values) == 1:
+            return self
+        return replace(self, values=self.values[rows])
+
+    def holds(self, x: np.ndarray) -> np.ndarray:
+        """Which rows of `x` (n, d) lie in all intervals, shape (n,)."""
+        inside = x[:, self.bounded]
+        return np.all((inside >= self.low) & (inside <= self.high), axis=1)
+
+
+def parse_conditioning(
+    conditioning: Mapping,
+    feature_names: Sequence[str] | None,
+    n_features: int,
+    n_samples: int,
+) -> Conditioning:
+    """Read ``{name or index: value | (low, high) | values per sample}``.
+
+    Parameters
+    ----------
+    conditioning : mapping
+        A number fixes a coordinate; a pair bounds it, with ``None`` for an open end; an array of
+        length `n_samples` fixes it sample by sample.
+    feature_names : sequence of str or None
+        Names the keys may use.
+    n_features, n_samples : int
+        Sizes.
+
+    Returns
+    -------
+    conditioning : Conditioning
+
+    Raises
+    ------
+    ValueError
+        If a key is unknown or given twice, an interval is empty, a value is not finite or an array
+        has the wrong length; the message names the key.
+    """
+    if not isinstance(conditioning, Mapping):
+        raise ValueError(
+            "conditioning must be a dictionary {asset: value or (low, high)}, got "
+            f"{type(conditioning).__name__}."
+        )
+    names = {} if feature_names is None else {name: i for i, name in enumerate(feature_names)}
+    fixed: dict[int, np.ndarray] = {}
+    bounded: dict[int, tuple[float, float]] = {}
+    for key, value in conditioning.items():
+        index = _feature_index(key, names, n_features)
+        if index in fixed or index in bounded:
+            raise ValueError(f"conditioning names feature {key!r} twice (by name and by index).")
+        if isinstance(value, tuple):
+            bounded[index] = _interval(key, value)
+        else:
+            fixed[index] = _values(key, value, n_samples)
+    if len(fixed) + len(bounded) == n_features and not bounded:
+        raise ValueError("conditioning fixes every feature: there is nothing left to sample.")
+    columns = [np.broadcast_to(v, max(len(w) for w in fixed.values())) for v in fixed.values()]
+    return Conditioning(
+        np.fromiter(fixed, dtype=int, count=len(fixed)),
+        np.column_stack(columns) if columns else np.zeros((1, 0)),
+        np.fromiter(bounded, dtype=int, count=len(bounded)),
+        np.array([low for low, _ in bounded.values()], dtype=float),
+        np.array([high for _, high in bounded.values()], dtype=float),
+    )
+
+
+def _feature_index(key: object, names: Mapping, n_features: int) -> int:
+    if isinstance(key, str):
+        if key not in names:
+            known = ", ".join(map(str, list(names)[:5])) or "the estimator was fitted without names"
+            raise ValueError(f"conditioning names the unknown feature {key!r} (known: {known}).")
+        return names[key]
+    if not isinstance(key, numbers.Integral) or isinstance(key, bool):
+        raise ValueError(f"conditioning keys are names or indices of features, got {key!r}.")
+    if not -n_features <= int(key) < n_features:
+        raise ValueError(f"conditioning index {key} is out of range for {n_features} features.")
+    return int(key) % n_features
+
+
+def _interval(key: object, value: tuple) -> tuple[float, float]:
+    if len(value) != 2:
+        raise ValueError(f"conditioning of {key!r} must be a pair (low, high), got {value!r}.")
+    low = -np.inf if value[0] is None else float(value[0])
+    high = np.inf if value[1] is None else float(value[1])
+    if not low < high:
+        raise ValueError(f"conditioning of {key!r} is an empty interval: {value!r}.")
+    return low, high
+
+
+def _values(key: object, value: object, n_samples: int) -> np.ndarray:
+    values = np.atleast_1d(np.asarray(value, dtype=float))
+    if values.ndim != 1 or len(values) not in (1, n_samples):
+        raise ValueError(
+            f"conditioning of {key!r} must be a number, a pair (low, high) or {n_samples} values "
+            f"(n_samples), got shape {values.shape}."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"conditioning of {key!r} must be finite.")
+    return values

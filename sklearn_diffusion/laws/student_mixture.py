@@ -1,0 +1,121 @@
+"""Volatility states of returns: a mixture of Student-t laws fitted by EM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.special import softmax
+
+__all__ = ["VolatilityStates", "fit_volatility_states"]
+
+# Weight of the common shape in a state's own, in days; and that of zero in a state's centre.
+SHAPE_PRIOR, SPREAD_PRIOR, CENTRE_PRIOR = 20.0, 5.0, 5.0
+
+
+@dataclass(frozen=True)
+class VolatilityStates:
+    """State and scale of every day, and the law of each state.
+
+    Attributes
+    ----------
+    state : ndarray of shape (n,)
+        Most likely state of each day.
+    scale : ndarray of shape (n,)
+        Variance of each day relative to its state.
+    centre : ndarray of shape (n_states, n_leading)
+        Centres of the states in the leading directions.
+    shape : ndarray of shape (n_states, n_leading, n_leading)
+        Scatter matrices of the states in the leading directions.
+    level : ndarray of shape (n_states,)
+        Variance of the states in the remaining directions, relative to their average.
+    """
+
+    state: np.ndarray
+    scale: np.ndarray
+    centre: np.ndarray
+    shape: np.ndarray
+    level: np.ndarray
+
+
+def fit_volatility_states(
+    leading: np.ndarray,
+    remainder: np.ndarray,
+    n_remaining: int,
+    weights: np.ndarray,
+    *,
+    max_states: int,
+    dof: float,
+    max_iter: int = 20,
+) -> VolatilityStates:
+    r"""EM for a mixture of Student-t laws of whitened returns.
+
+    State k is :math:`t_\nu(c_k, S_k)` on the leading directions with independent coordinates of
+    variance :math:`v_k` on the others, which add their sum of squares to a day's distance. The
+    Student-t enters as a scale mixture: given its state, day i is Gaussian with the variance
+    :math:`g_i = (\nu + q_i) / (\nu + d)` times the state's, :math:`q_i` its squared distance.
+    Shapes are shrunk towards a diagonal that all states share, so that a state of few days is defined.
+
+    Parameters
+    ----------
+    leading : ndarray of shape (n, n_leading)
+        Whitened returns in the leading directions.
+    remainder : ndarray of shape (n,)
+        Sum of squares of each day in the other directions, each relative to its average.
+    n_remaining : int
+        Number of the other directions.
+    weights : ndarray of shape (n,)
+        Weights of the days, of mean one.
+    max_states : int
+        Largest number of states; there are at least 50 days to a state.
+    dof : float
+        Degrees of freedom nu.
+    max_iter : int, default=20
+        EM iterations.
+
+    Returns
+    -------
+    states : VolatilityStates
+    """
+    n, m = leading.shape
+    d = m + n_remaining
+    diagonal = np.ones(m)
+    # Days enter the first state by their volatility, measured so that one asset's jump of its own
+    # does not make a turbulent day.
+    for _ in range(10):
+        volatility = ((leading**2 / diagonal).sum(1) + remainder + dof) / (d + dof)
+        diagonal = weights @ (leading**2 / volatility[:, None]) / n
+    n_states = max(1, min(max_states, n // 50))
+    rank = volatility.argsort().argsort()
+    membership = np.eye(n_states)[rank * n_states // n]
+    scale = np.ones((n, n_states))
+    log_density = np.empty((n, n_states))
+    for _ in range(max_iter):
+        membership = membership * weights[:, None]
+        days = membership.sum(0)
+        precision = membership / scale
+        centre = precision.T @ leading / (precision.sum(0) + CENTRE_PRIOR)[:, None]
+        residual = leading[None] - centre[:, None]
+        scatter = np.einsum("nk,kni,knj->kij", precision, residual, residual, optimize=True)
+        spread = np.diagonal(scatter, axis1=1, axis2=2)
+        level = ((spread / diagonal).sum(1) + precision.T @ remainder + 1e-3) / (days * d + 1e-3)
+        diagonal = (spread / level[:, None]).sum(0) / n
+        target = (spread + SPREAD_PRIOR * level[:, None] * diagonal) / (days + SPREAD_PRIOR)[
+            :, None
+        ]
+        shape = scatter
+        shape[:, range(m), range(m)] += SHAPE_PRIOR * target
+        shape /= (days + SHAPE_PRIOR)[:, None, None]
+        for k in range(n_states):
+            root = cholesky(shape[k], lower=True)
+            distance = (solve_triangular(root, residual[k].T, lower=True) ** 2).sum(0)
+            distance += remainder / level[k]
+            log_determinant = 2 * np.log(root.diagonal()).sum() + n_remaining * np.log(level[k])
+            log_density[:, k] = np.log((days[k] + 1) / (n + n_states)) - 0.5 * (
+                log_determinant + (dof + d) * np.log1p(distance / dof)
+            )
+            scale[:, k] = (dof + distance) / (dof + d)
+        membership = softmax(log_density, axis=1)
+    state = membership.argmax(1)
+    return VolatilityStates(state, scale[np.arange(n), state], centre, shape, level)
