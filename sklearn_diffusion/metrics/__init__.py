@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arbitrage import arbitrage_penalty, arbitrage_report
 from .distribution import (
     CramerVonMisesResult,
     classifier_two_sample_accuracy,
@@ -46,7 +47,9 @@ from .surface import (
     sample_interval,
 )
 from .surface_scorers import (
+    neg_arbitrage_penalty_scorer,
     neg_ci_breach_error_scorer,
+    neg_ci_width_scorer,
     neg_crps_scorer,
     neg_energy_score_scorer,
     neg_mape_scorer,
@@ -67,6 +70,8 @@ __all__ = [
     "MinimumVarianceBacktest",
     "QQPoints",
     "ape_std",
+    "arbitrage_penalty",
+    "arbitrage_report",
     "ci_breach",
     "ci_width",
     "ci_width_std",
@@ -89,7 +94,9 @@ __all__ = [
     "minimum_variance_weights",
     "moments_table",
     "moneyness_thirds",
+    "neg_arbitrage_penalty_scorer",
     "neg_ci_breach_error_scorer",
+    "neg_ci_width_scorer",
     "neg_condition_number_scorer",
     "neg_crps_scorer",
     "neg_energy_score_scorer",

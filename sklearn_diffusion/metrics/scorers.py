@@ -22,7 +22,9 @@ from .return_scorers import (
     neg_shortfall_error_scorer,
 )
 from .surface_scorers import (
+    neg_arbitrage_penalty_scorer,
     neg_ci_breach_error_scorer,
+    neg_ci_width_scorer,
     neg_crps_scorer,
     neg_energy_score_scorer,
     neg_mape_scorer,
@@ -36,7 +38,9 @@ SCORERS: MappingProxyType[str, Scorer] = MappingProxyType(
         "cramer_von_mises_marginals": cramer_von_mises_marginals_scorer,
         "cramer_von_mises": cramer_von_mises_scorer,
         "neg_condition_number": neg_condition_number_scorer,
+        "neg_arbitrage_penalty": neg_arbitrage_penalty_scorer,
         "neg_ci_breach_error": neg_ci_breach_error_scorer,
+        "neg_ci_width": neg_ci_width_scorer,
         "neg_crps": neg_crps_scorer,
         "neg_energy_score": neg_energy_score_scorer,
         "neg_mape": neg_mape_scorer,

@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sklearn_diffusion.arbitrage import arbitrage_penalty
+from sklearn_diffusion.grid import SurfaceGrid
+
 from .probabilistic import crps, energy_score, pit_cramer_von_mises
-from .surface import ci_breach, mape, sample_interval
+from .surface import ci_breach, ci_width, mape, sample_interval
 
 __all__ = [
+    "neg_arbitrage_penalty_scorer",
     "neg_ci_breach_error_scorer",
+    "neg_ci_width_scorer",
     "neg_crps_scorer",
     "neg_energy_score_scorer",
     "neg_mape_scorer",
@@ -63,6 +68,26 @@ def neg_ci_breach_error_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> fl
         In percentage points.
     """
     return -abs(ci_breach(y, sample_interval(_samples(estimator, X), coverage=0.9)) - 10)
+
+
+def neg_ci_width_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None = None) -> float:
+    """Minus the mean width of 90 % intervals. Only worth comparing at equal breach rates.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells), default=None
+        Ignored.
+
+    Returns
+    -------
+    float
+        In volatility units.
+    """
+    return -ci_width(sample_interval(_samples(estimator, X), coverage=0.9))
 
 
 def neg_crps_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
@@ -121,6 +146,32 @@ def neg_pit_cramer_von_mises_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) 
         -1/6 is what to expect of a perfect forecast.
     """
     return -pit_cramer_von_mises(y, _samples(estimator, X))
+
+
+def neg_arbitrage_penalty_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None = None) -> float:
+    """Minus the mean static-arbitrage penalty of sampled surfaces.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample`` and a parameter ``grid``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells), default=None
+        Ignored.
+
+    Returns
+    -------
+    float
+        At zero rates.
+    """
+    grid = getattr(estimator, "grid", None)
+    if not isinstance(grid, SurfaceGrid):
+        raise ValueError(
+            f"the arbitrage of {type(estimator).__name__} cannot be scored: it has no SurfaceGrid "
+            "as its parameter grid."
+        )
+    return -float(arbitrage_penalty(_samples(estimator, X), grid).mean())
 
 
 def _samples(estimator: Any, X: ArrayLike) -> NDArray:

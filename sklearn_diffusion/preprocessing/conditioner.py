@@ -515,7 +515,7 @@ def _segment_starts(n_days: int, dates: pd.DatetimeIndex | None, max_gap_days: f
     starts = np.zeros(n_days, dtype=bool)
     starts[0] = True
     if dates is not None:
-        starts[1:] = np.diff(dates) > pd.Timedelta(days=max_gap_days)
+        starts[1:] = dates[1:] - dates[:-1] > pd.Timedelta(days=max_gap_days)
     return starts
 
 

@@ -72,8 +72,10 @@ def check_dates(dates: ArrayLike | pd.Index, n_days: int) -> pd.DatetimeIndex:
     Raises
     ------
     ValueError
-        If the number of dates is wrong, or one is missing, repeated or out of order.
+        If they are numbers, their number is wrong, or one is missing, repeated or out of order.
     """
+    if np.asarray(dates).dtype.kind in "iuf":
+        raise ValueError("dates are numbers; pass datetimes, or strings such as '2020-01-31'.")
     index = pd.DatetimeIndex(dates)
     if len(index) != n_days:
         raise ValueError(f"dates has {len(index)} entries for {n_days} days.")
@@ -86,7 +88,7 @@ def check_dates(dates: ArrayLike | pd.Index, n_days: int) -> pd.DatetimeIndex:
             f"the first {_show_date(repeated[0])}."
         )
     if not index.is_monotonic_increasing:
-        late = int(np.flatnonzero(np.diff(index) < np.timedelta64(0))[0])
+        late = int(np.flatnonzero(index[1:] < index[:-1])[0])
         raise ValueError(
             f"dates must be sorted; {_show_date(index[late])} stands before "
             f"{_show_date(index[late + 1])} at position {late}."

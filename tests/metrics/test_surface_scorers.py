@@ -39,6 +39,27 @@ def test_scores_are_the_metrics_with_their_sign(frame):
     )
 
 
+def test_arbitrage_is_scored_on_the_grid_of_the_estimator(frame):
+    X, y = frame
+    forecaster = BootstrapForecaster(random_state=0).fit(X[:500], y[:500])
+    scorer = get_scorer("neg_arbitrage_penalty")
+    with pytest.raises(ValueError, match=r"BootstrapForecaster .* no SurfaceGrid"):
+        scorer(forecaster, X[500:])
+    forecaster.grid = SurfaceGrid([0.9, 1.0, 1.1], [1 / 12, 0.5])
+    assert -1e-9 < scorer(forecaster, X[500:]) <= 0
+    # The same volatilities a thousandth of a year apart: total variance falls with the tenor.
+    forecaster.grid = SurfaceGrid([0.9, 1.0, 1.1], [0.5 - 1e-3, 0.5])
+    assert scorer(forecaster, X[500:]) < -1e-3
+
+
+def test_width_is_scored_negatively(frame):
+    X, y = frame
+    forecaster = BootstrapForecaster(random_state=0).fit(X[:500], y[:500])
+    interval = forecaster.predict_interval(X[500:], n_samples=200, random_state=0)
+    expected = -(interval[..., 1] - interval[..., 0]).mean()
+    assert get_scorer("neg_ci_width")(forecaster, X[500:]) == pytest.approx(expected)
+
+
 def test_a_distribution_beats_a_point(frame):
     scoring = {name: get_scorer(name) for name in NAMES}
     results = {

@@ -133,6 +133,13 @@ def test_a_gap_as_long_as_allowed_is_no_gap(market):
     assert len(X) == N_DAYS - 2
 
 
+def test_dates_may_be_strings_or_carry_a_time_zone(market):
+    X, _ = make_forecast_frame(**market)
+    for dates in (market["dates"].strftime("%Y-%m-%d"), market["dates"].tz_localize("Asia/Tokyo")):
+        X_other, _ = make_forecast_frame(**{**market, "dates": dates})
+        np.testing.assert_array_equal(X, X_other)
+
+
 def test_advancing_features_agrees_with_the_whole_history(market):
     repeats = 8
     history = {
@@ -187,6 +194,7 @@ def test_bad_dates_are_named(market):
         (unsorted, "sorted; 2019-01-08 stands before 2019-01-07"),
         (missing, "missing at position 7"),
         (dates[:-1], "59 entries for 60 days"),
+        (np.arange(20190101, 20190161), "dates are numbers"),
     ):
         with pytest.raises(ValueError, match=message):
             make_forecast_frame(**{**market, "dates": bad})
