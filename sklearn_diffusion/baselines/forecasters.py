@@ -232,6 +232,11 @@ class BootstrapForecaster(_FromToday):
         """
         features, targets = self._validate_fit(X, y)
         self.min_scale_ = 0.1 * float(np.median(self._raw_scale(features)))
+        if self.min_scale_ == 0:
+            raise ValueError(
+                "X says that surfaces do not change on most days (squared_increment_ewma_0.94 is "
+                "zero): changes cannot be scaled by their volatility; use filtered=False."
+            )
         increments = np.log(targets) - np.log(features[:, : self.n_cells_])
         self.residuals_ = increments / self._scale(features)
         self.seed_ = draw_seed(self.random_state)

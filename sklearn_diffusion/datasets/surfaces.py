@@ -92,6 +92,22 @@ class SSVIMarket:
     curve_rates: tuple[float, float] = (8.0, 1.0)
     smile_power: float = 0.4
 
+    def __post_init__(self) -> None:
+        """Refuse dynamics that have no meaning or that would let arbitrage in."""
+        fast, slow = self.curve_rates
+        conditions = {
+            "base_volatility must be positive": self.base_volatility > 0,
+            "volatility_shock must not be negative": self.volatility_shock >= 0,
+            "leverage must be from -1 to 1": abs(self.leverage) <= 1,
+            "jumps_per_year must not be negative": self.jumps_per_year >= 0,
+            "jump_mean must not be negative": self.jump_mean >= 0,
+            "curve_rates must be positive and decreasing": fast > slow > 0,
+            "smile_power must be positive and at most 1/2": 0 < self.smile_power <= 0.5,
+        }
+        violated = [condition for condition, holds in conditions.items() if not holds]
+        if violated:
+            raise ValueError(f"{'; '.join(violated)}: got {self}.")
+
     def central_state(self, n: int = 1) -> MarketState:
         """Return the state to which the market reverts.
 

@@ -418,6 +418,14 @@ def make_forecast_frame(
     ... )
     >>> X.shape, y.shape
     ((48, 251), (48, 81))
+
+    Features of the last day, whose next surface is still to come:
+
+    >>> import numpy as np
+    >>> from sklearn_diffusion.preprocessing import EWMAConditioner
+    >>> history = np.column_stack([market.surfaces, market.spot, market.vix])
+    >>> EWMAConditioner().fit_transform(history)[-1:].shape
+    (1, 251)
     """
     panel = _as_panel(surfaces, spot, vix, grid)
     index: pd.DatetimeIndex | None = None

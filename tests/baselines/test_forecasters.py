@@ -153,6 +153,9 @@ def test_still_days_do_not_divide_by_zero(frame):
     forecaster = BootstrapForecaster(random_state=0).fit(X, y)
     assert np.isfinite(forecaster.residuals_).all()
     assert np.isfinite(forecaster.predict(X[10:11])).all()
+    X[:, state] = 0
+    with pytest.raises(ValueError, match="do not change on most days"):
+        BootstrapForecaster().fit(X, y)
 
 
 def test_faults_are_named(frame):

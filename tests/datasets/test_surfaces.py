@@ -149,3 +149,12 @@ def test_unusable_parameters():
     for bad in ({"n_days": 0}, {"quote_noise": -0.1}, {"grid": (9, 9)}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             make_iv_surfaces(**bad)
+    for name, value in (
+        ("base_volatility", 0),
+        ("leverage", -1.2),
+        ("jumps_per_year", -1),
+        ("curve_rates", (1.0, 8.0)),
+        ("smile_power", 0.6),
+    ):
+        with pytest.raises(ValueError, match=name):
+            SSVIMarket(**{name: value})

@@ -166,6 +166,14 @@ def test_arrays_frames_and_cubes_agree(market):
     assert list(y_frame.columns) == list(GRID.cell_names)
 
 
+def test_conditioner_gives_the_features_of_the_last_day(market):
+    panel = np.column_stack([market["surfaces"], market["spot"], market["vix"]])
+    conditioner = EWMAConditioner().fit(panel)
+    X, _ = make_forecast_frame(**market)
+    np.testing.assert_allclose(conditioner.transform(panel[:-1])[-1], X.iloc[-1])
+    assert np.isfinite(conditioner.transform(panel)[-1]).all()
+
+
 def test_feature_names_follow_the_layout(market):
     X, _ = make_forecast_frame(**market, grid=GRID)
     cells = list(GRID.cell_names)
