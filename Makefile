@@ -15,6 +15,9 @@ help: ## list the targets
 demo: $(VENV)/.dev ## fit, sample and compare on real returns, with pictures in outputs/
 	$(PYTHON) examples/demo.py
 
+# The tests' arrays are small: threads would only wait for one another on a busy machine.
+test test-slow: export OMP_NUM_THREADS := 1
+
 test: $(VENV)/.dev ## run the fast tests and the docstring examples
 	$(PYTHON) -m pytest
 
