@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.integrate import simpson
 from scipy.special import expit
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
@@ -210,13 +211,18 @@ class SSVIMarket:
         ndarray of shape (n,)
         """
         deviation = np.sqrt(self._money_variance(state, np.array([_VIX_TENOR])))
-        log_strikes = deviation * np.linspace(-25, 15, 401)
+        in_deviations = np.linspace(-25, 15, 401)
+        log_strikes = deviation * in_deviations
         variance = self._total_variance(
             state, log_strikes[:, :, None], np.array([_VIX_TENOR])
         ).squeeze(-1)
         strikes = np.exp(log_strikes)
         strip = black_price(1.0, strikes, 1.0, np.sqrt(variance), is_call=strikes > 1)
-        swap_variance = 2 * np.trapezoid(strip / strikes, log_strikes, axis=1)
+        # The integrand has a kink at the money, so each side is a sum of its own.
+        sides = (in_deviations <= 0, in_deviations >= 0)
+        swap_variance = 2 * sum(
+            simpson((strip / strikes)[:, side], x=log_strikes[:, side], axis=1) for side in sides
+        )
         return 100 * np.sqrt(swap_variance / _VIX_TENOR)
 
     def _money_variance(self, state: MarketState, tenors: NDArray) -> NDArray:
