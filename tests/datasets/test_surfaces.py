@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from sklearn_diffusion.arbitrage import arbitrage_penalty
+from sklearn_diffusion.arbitrage import arbitrage_penalty, relative_calls
 from sklearn_diffusion.datasets import MarketState, SSVIMarket, make_iv_surfaces
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing import make_forecast_frame
@@ -87,6 +87,16 @@ def test_vix_of_a_flat_smile_is_its_volatility():
     volatility = market.surfaces(flat, month)[0]
     np.testing.assert_allclose(volatility, volatility[0])
     np.testing.assert_allclose(market.vix(flat), 100 * volatility[0], rtol=2e-4)
+
+
+def test_vix_is_the_strip_of_options_over_squared_strikes():
+    skewed = MARKET.central_state()._replace(log_short=np.log([0.6]), skew=np.array([1.5]))
+    strikes = np.linspace(0.05, 4, 8000)
+    month = SurfaceGrid(strikes, [30 / 365])
+    calls = relative_calls(MARKET.surfaces(skewed, month)[0], month)
+    out_of_the_money = np.where(strikes > 1, calls, calls - 1 + strikes)
+    variance = 2 * np.trapezoid(out_of_the_money / strikes**2, strikes) / (30 / 365)
+    np.testing.assert_allclose(MARKET.vix(skewed), 100 * np.sqrt(variance), rtol=2e-4)
 
 
 def test_vix_is_above_the_money_volatility_where_there_is_a_smile(long_market, money_month):
