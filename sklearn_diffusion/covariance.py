@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
 from sklearn.covariance import EmpiricalCovariance
@@ -21,6 +22,8 @@ from sklearn_diffusion.laws.stopping import (
     fit_stopped_covariance,
     recency_weights,
 )
+from sklearn_diffusion.metrics.validation import as_frame, check_varying
+from sklearn_diffusion.preprocessing.validation import check_dates
 
 if TYPE_CHECKING:
     from sklearn_diffusion.diffusion import Schedule
@@ -237,16 +240,24 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         Raises
         ------
         ValueError
-            If a parameter is impossible, a value is NaN or infinite, a column is constant or there
-            are fewer than two rows.
+            If a parameter is impossible, a value is NaN or infinite, a column is constant, there
+            are fewer than two rows, or the dates of a frame are repeated or out of order and
+            `half_life` is not None.
         """
-        x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        _check_not_constant(x, getattr(self, "feature_names_in_", None))
+        x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite=False)
+        self._check_returns(x, X.index if isinstance(X, pd.DataFrame) else None)
         if self.score_model == "paper":
             self._fit_paper(x)
         else:
             self._fit_stopped(x)
         return self
+
+    def _check_returns(self, x: np.ndarray, days: pd.Index | None) -> None:
+        """Raise on values that no law can be learnt from, naming days and assets."""
+        if isinstance(days, pd.DatetimeIndex) and self.half_life is not None:
+            check_dates(days, len(x))
+        table = pd.DataFrame(x, index=days, columns=getattr(self, "feature_names_in_", None))
+        check_varying(as_frame(table, "X"), "X")
 
     def _fit_stopped(self, x: np.ndarray) -> None:
         self.location_ = np.zeros(x.shape[1]) if self.assume_centered else x.mean(axis=0)
@@ -409,13 +420,6 @@ def _sample_by_rejection(
         kept.append(z[observed.holds(z)])
         n_kept, n_drawn = n_kept + len(kept[-1]), n_drawn + batch_size
     return np.concatenate(kept)[:n_samples]
-
-
-def _check_not_constant(x: np.ndarray, names: np.ndarray | None) -> None:
-    constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
-    if len(constant):
-        which = constant.tolist() if names is None else names[constant].tolist()
-        raise ValueError(f"X has constant columns, whose returns have no law to learn: {which}.")
 
 
 def _loss_by_stop_time(result: StoppedCovariance) -> np.ndarray:
