@@ -22,6 +22,8 @@ exclude_patterns = ["_build"]
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
+# A name that the package itself exports is described there, and not again in its subpackage.
+autosummary_context = {"top_level": sklearn_diffusion.__all__}
 autodoc_typehints = "none"
 # The class template lists the members once; numpydoc would list them a second time.
 numpydoc_show_class_members = False
