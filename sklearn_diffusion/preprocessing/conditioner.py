@@ -14,12 +14,17 @@ n to 2n       ``ewma5_<cell>``                           EWMA of surfaces, span 
 3n + 2, + 3   ``squared_return_ewma_0.3``, ``..._0.15``  EWMA of its squared returns
 3n + 4        ``vix_return``                             today's relative change of the VIX
 3n + 5        ``spot_return``                            today's return of the underlying
-3n + 6, + 7   ``squared_increment_ewma_0.94``,           EWMA, by decay, of the mean over cells
-              ``..._0.8``                                of squared one-day changes of log
+3n + 6        ``return_ewma_0.333``                      EWMA of its returns, over a few days
+3n + 7        ``level_increment``                        mean over cells of today's change of log
+                                                         volatility
+3n + 8        ``weekday``                                today's weekday, 1 (Monday) to 7;
+                                                         0 where days have no dates
+3n + 9 to     ``squared_increment_ewma_0.98``,           EWMA, by decay, of the mean over cells
+3n + 11       ``..._0.94``, ``..._0.8``                  of squared one-day changes of log
                                                          volatility
 ============  =========================================  ======================================
 
-The first five scalars are the paper's. The other three let a forecaster scale by the current
+The first five scalars are the paper's. The others let a forecaster scale by the current
 volatility of volatility and follow the underlying, from one row alone: a forecast then needs no
 memory of other rows. `split_features` takes a row apart and `advance_features` moves it on by a
 simulated day.
@@ -29,8 +34,9 @@ volatility and exponentiated, so that they commute with `LogSurfaceScaler`.
 
 Every moving average is :math:`e_k = \alpha y_k + (1 - \alpha) e_{k-1}` with weights that sum to
 one over the days there are (pandas' ``adjust=True``), where :math:`\alpha = 2 / (span + 1)`, or
-one minus the decay. It starts afresh after a gap in the dates longer than `max_gap_days`: no
-feature combines days from both sides.
+one minus the decay. A change over a gap in the dates longer than `max_gap_days` is no one-day
+change, so averages of changes skip it. They do not forget what they knew before it: a level of
+volatility outlives a holiday, and an average of one day is no measure of it.
 """
 
 from __future__ import annotations
@@ -70,6 +76,8 @@ _SCALAR_EWMAS = {
     "return_ewma_0.118": ("return", 0.118),
     "squared_return_ewma_0.3": ("squared_return", 0.3),
     "squared_return_ewma_0.15": ("squared_return", 0.15),
+    "return_ewma_0.333": ("return", 1 / 3),
+    "squared_increment_ewma_0.98": ("squared_increment", 1 - 0.98),
     "squared_increment_ewma_0.94": ("squared_increment", 1 - 0.94),
     "squared_increment_ewma_0.8": ("squared_increment", 1 - 0.8),
 }
@@ -80,6 +88,10 @@ SCALAR_NAMES = (
     "squared_return_ewma_0.15",
     "vix_return",
     "spot_return",
+    "return_ewma_0.333",
+    "level_increment",
+    "weekday",
+    "squared_increment_ewma_0.98",
     "squared_increment_ewma_0.94",
     "squared_increment_ewma_0.8",
 )
@@ -95,7 +107,7 @@ class ForecastFeatures(NamedTuple):
         Today's surface, in volatility units.
     ewma_short, ewma_long : ndarray of shape (n_days, n_cells)
         Moving averages of surfaces, span 5 and 20, in volatility units.
-    scalars : ndarray of shape (n_days, 8)
+    scalars : ndarray of shape (n_days, 12)
         In the order of `SCALAR_NAMES`.
     """
 
@@ -120,7 +132,7 @@ def split_features(X: ArrayLike, grid: SurfaceGrid | int) -> ForecastFeatures:
 
     Parameters
     ----------
-    X : array-like of shape (n_days, 3 * n_cells + 8)
+    X : array-like of shape (n_days, 3 * n_cells + 12)
         As made by `make_forecast_frame` or `EWMAConditioner`.
     grid : SurfaceGrid or int
         The grid of the surfaces, or its number of cells.
@@ -157,7 +169,7 @@ def advance_features(
 
     Parameters
     ----------
-    X : array-like of shape (n_days, 3 * n_cells + 8)
+    X : array-like of shape (n_days, 3 * n_cells + 12)
         Features of day k, a row for each scenario.
     surfaces : array-like of shape (n_days, n_cells)
         Surfaces of day k + 1.
@@ -166,19 +178,27 @@ def advance_features(
 
     Returns
     -------
-    ndarray of shape (n_days, 3 * n_cells + 8)
+    ndarray of shape (n_days, 3 * n_cells + 12)
         Features of day k + 1.
     """
     surfaces = np.asarray(surfaces, dtype=np.float64)
     now = split_features(X, surfaces.shape[1])
     spot_return = np.asarray(spot_return, dtype=np.float64)
     log_surfaces = np.log(surfaces)
-    daily = _daily_series(spot_return, log_surfaces - np.log(now.today))
+    increments = log_surfaces - np.log(now.today)
+    daily = _daily_series(spot_return, increments)
+    weekday = now.scalar("weekday")
     scalars = {
         name: alpha * daily[series] + (1 - alpha) * now.scalar(name)
         for name, (series, alpha) in _SCALAR_EWMAS.items()
     }
-    scalars |= {"vix_return": np.asarray(vix_return), "spot_return": spot_return}
+    scalars |= {
+        "vix_return": np.asarray(vix_return),
+        "spot_return": spot_return,
+        "level_increment": increments.mean(axis=1),
+        # Simulated days are working days: Friday is followed by Monday.
+        "weekday": np.where(weekday > 0, weekday % 5 + 1, 0),
+    }
     averages = [
         np.exp(alpha * log_surfaces + (1 - alpha) * np.log(before))
         for alpha, before in zip(
@@ -272,7 +292,7 @@ class EWMAConditioner(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_days, 3 * n_cells + 8)
+        ndarray of shape (n_days, 3 * n_cells + 12)
             The scalars of the first day, and of the first after a gap, are NaN: they are changes
             since a day before.
 
@@ -286,17 +306,20 @@ class EWMAConditioner(TransformerMixin, BaseEstimator):
         values, dates = self._validate(X, reset=False)
         surfaces, spot, vix = values[:, :-2], values[:, -2], values[:, -1]
         starts = _segment_starts(len(values), dates, self.max_gap_days)
-        segments = np.cumsum(starts)
         log_surfaces = np.log(surfaces)
         spot_return = _since_yesterday(np.log(spot), starts)
-        daily = _daily_series(np.expm1(spot_return), _since_yesterday(log_surfaces, starts))
+        increments = _since_yesterday(log_surfaces, starts)
+        daily = _daily_series(np.expm1(spot_return), increments)
         scalars = {
-            name: _ewma(daily[series], alpha, segments)
-            for name, (series, alpha) in _SCALAR_EWMAS.items()
+            name: _ewma(daily[series], alpha) for name, (series, alpha) in _SCALAR_EWMAS.items()
         }
-        scalars["vix_return"] = np.expm1(_since_yesterday(np.log(vix), starts))
-        scalars["spot_return"] = daily["return"]
-        averages = [np.exp(_ewma(log_surfaces, _span_alpha(span), segments)) for span in _SPANS]
+        scalars |= {
+            "vix_return": np.expm1(_since_yesterday(np.log(vix), starts)),
+            "spot_return": daily["return"],
+            "level_increment": increments.mean(axis=1),
+            "weekday": np.zeros(len(values)) if dates is None else dates.day_of_week.to_numpy() + 1,
+        }
+        averages = [np.exp(_ewma(log_surfaces, _span_alpha(span))) for span in _SPANS]
         return np.column_stack([surfaces, *averages, *(scalars[name] for name in SCALAR_NAMES)])
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray:
@@ -310,7 +333,7 @@ class EWMAConditioner(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of str of shape (3 * n_cells + 8,)
+        ndarray of str of shape (3 * n_cells + 12,)
         """
         check_is_fitted(self)
         if input_features is not None or hasattr(self, "feature_names_in_"):
@@ -386,7 +409,7 @@ def make_forecast_frame(
 
     Returns
     -------
-    X : ndarray or DataFrame of shape (n_pairs, 3 * n_cells + 8)
+    X : ndarray or DataFrame of shape (n_pairs, 3 * n_cells + 12)
         Features: see the module's documentation for the layout.
     y : ndarray or DataFrame of shape (n_pairs, n_cells)
         The next day's surface, in volatility units.
@@ -417,7 +440,7 @@ def make_forecast_frame(
     ...     market.surfaces, market.spot, market.vix, dates=market.dates, grid=market.grid
     ... )
     >>> X.shape, y.shape
-    ((48, 251), (48, 81))
+    ((48, 255), (48, 81))
 
     Features of the last day, whose next surface is still to come:
 
@@ -425,7 +448,7 @@ def make_forecast_frame(
     >>> from sklearn_diffusion.preprocessing import EWMAConditioner
     >>> history = np.column_stack([market.surfaces, market.spot, market.vix])
     >>> EWMAConditioner().fit_transform(history)[-1:].shape
-    (1, 251)
+    (1, 255)
     """
     panel = _as_panel(surfaces, spot, vix, grid)
     index: pd.DatetimeIndex | None = None
@@ -542,8 +565,9 @@ def _daily_series(spot_return: NDArray, log_increments: NDArray) -> dict[str, ND
     }
 
 
-def _ewma(values: NDArray, alpha: float, segments: NDArray) -> NDArray:
-    averages = pd.DataFrame(values).groupby(segments).ewm(alpha=alpha).mean().to_numpy()
+def _ewma(values: NDArray, alpha: float) -> NDArray:
+    # A NaN, the change over a gap, is passed over without ageing what came before it.
+    averages = pd.DataFrame(values).ewm(alpha=alpha, ignore_na=True).mean().to_numpy()
     return averages.reshape(values.shape)
 
 

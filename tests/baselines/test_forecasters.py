@@ -174,7 +174,7 @@ def test_faults_are_named(frame):
 
 def test_unusable_input(frame):
     X, y = frame
-    with pytest.raises(ValueError, match="3 surfaces of 3 cells and 8 scalars"):
+    with pytest.raises(ValueError, match="3 surfaces of 3 cells and 12 scalars"):
         BootstrapForecaster().fit(X[:, :-1], y)
     with pytest.raises(ValueError, match="fewer than the 3 cells"):
         RandomWalkForecaster().fit(X[:, :2], y)

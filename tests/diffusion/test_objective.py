@@ -49,14 +49,19 @@ SCHEDULES = [
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: f"{type(s).__name__}{len(s.b)}")
 @pytest.mark.parametrize("units", [HermiteUnits(n_nodes=24), CosineUnits()], ids=["tanh", "cos"])
-def test_quadrature_equals_monte_carlo_within_its_error(schedule, units):
+@pytest.mark.parametrize("skip", [False, True], ids=["paper", "skip"])
+def test_quadrature_equals_monte_carlo_within_its_error(schedule, units, skip):
     b, c, layer, x_0, weights = problem()
+    if skip:
+        layer = torch.cat([layer[:, :-1], draws(D, D, seed=7) - torch.eye(D), layer[:, -1:]], dim=1)
     t = torch.tensor(0.5, dtype=torch.float64)
-    exact = float(residual_loss(units, b, c, x_0, weights, schedule, t)(layer).sum())
+    loss = residual_loss(units, b, c, x_0, weights, schedule, t, skip=skip)
+    exact = float(loss(layer).sum())
     n = 4000
     x = x_0.repeat(n, 1)
     x_t = perturb(schedule, x, t, draws(*x.shape, seed=9))
-    output = units(x_t @ b.T + c) @ layer[:, :-1].T + layer[:, -1]
+    hidden = torch.cat([units(x_t @ b.T + c), *([x_t] if skip else [])], dim=1)
+    output = hidden @ layer[:, :-1].T + layer[:, -1]
     squared = (output + x_t - schedule.alpha(t) * x).square().sum(1).reshape(n, ROWS)
     per_draw = squared @ weights
     error = float(per_draw.std() / math.sqrt(n))

@@ -33,6 +33,11 @@ def with_gap(market, position, days=30):
     return {**market, "dates": pd.DatetimeIndex(dates)}
 
 
+def without_weekday(X):
+    """All features but the one that needs dates."""
+    return np.delete(np.asarray(X), 3 * GRID.n_cells + SCALAR_NAMES.index("weekday"), axis=-1)
+
+
 TIME_SERIES = "a feature depends on the days before it, so rows have an order"
 TWO_COLUMNS = "the check's two columns leave no cell beside spot and VIX"
 EXPECTED_FAILURES = {
@@ -120,10 +125,20 @@ def test_nothing_crosses_a_gap(market):
     assert "before the day after" in report["reason"].iloc[1]
     assert "after the day before" in report["reason"].iloc[2]
     assert X.index.equals(dates.delete([0, split - 1, split, N_DAYS - 1]))
-    second_half = {name: values[split:] for name, values in market.items()}
-    X_alone, y_alone = make_forecast_frame(**second_half)
-    np.testing.assert_allclose(X.iloc[split - 2 :], X_alone)
-    np.testing.assert_array_equal(y.iloc[split - 2 :], y_alone)
+    # Whatever happened over the gap, no feature of changes has seen it.
+    jump = np.where(np.arange(N_DAYS) < split, 1.0, 3.0)
+    jumped = {
+        **with_gap(market, split),
+        "surfaces": market["surfaces"] * jump[:, None],
+        "spot": market["spot"] * jump,
+        "vix": market["vix"] * jump,
+    }
+    with pytest.warns(UserWarning, match="1 gaps"):
+        X_jumped, y_jumped = make_forecast_frame(**jumped)
+    scalars = list(SCALAR_NAMES)
+    np.testing.assert_allclose(X_jumped[scalars], X[scalars], rtol=1e-9, atol=1e-12)
+    after = X.index >= dates[split]
+    np.testing.assert_allclose(y_jumped[after], 3 * y[after])
 
 
 def test_a_gap_as_long_as_allowed_is_no_gap(market):
@@ -150,7 +165,7 @@ def test_advancing_features_agrees_with_the_whole_history(market):
     advanced = advance_features(
         X[:-1], y[:-1], known.scalar("spot_return")[1:], known.scalar("vix_return")[1:]
     )
-    np.testing.assert_allclose(advanced[-50:], X[-50:], rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(advanced[-50:], X[-50:], rtol=1e-4, atol=1e-12)
 
 
 def test_arrays_frames_and_cubes_agree(market):
@@ -161,7 +176,9 @@ def test_arrays_frames_and_cubes_agree(market):
     X_cube, y_cube = make_forecast_frame(cube, market["spot"], market["vix"], grid=GRID)
     assert isinstance(X_cube, np.ndarray)
     np.testing.assert_array_equal(X, X_frame)
-    np.testing.assert_array_equal(X, X_cube)
+    np.testing.assert_array_equal(without_weekday(X), without_weekday(X_cube))
+    assert (split_features(X_cube, GRID).scalar("weekday") == 0).all()
+    np.testing.assert_array_equal(X["weekday"], X.index.day_of_week + 1)
     np.testing.assert_array_equal(y, y_cube)
     assert list(y_frame.columns) == list(GRID.cell_names)
 
@@ -170,7 +187,8 @@ def test_conditioner_gives_the_features_of_the_last_day(market):
     panel = np.column_stack([market["surfaces"], market["spot"], market["vix"]])
     conditioner = EWMAConditioner().fit(panel)
     X, _ = make_forecast_frame(**market)
-    np.testing.assert_allclose(conditioner.transform(panel[:-1])[-1], X.iloc[-1])
+    last = conditioner.transform(panel[:-1])[-1]
+    np.testing.assert_allclose(without_weekday(last), without_weekday(X.iloc[-1]))
     assert np.isfinite(conditioner.transform(panel)[-1]).all()
 
 
@@ -185,8 +203,9 @@ def test_feature_names_follow_the_layout(market):
     conditioner = EWMAConditioner().set_output(transform="pandas")
     transformed = conditioner.fit_transform(panel)
     assert list(transformed.columns) == list(X.columns)
-    np.testing.assert_allclose(transformed.iloc[1:-1], X)
-    assert transformed[list(SCALAR_NAMES)].iloc[0].isna().all()
+    np.testing.assert_allclose(without_weekday(transformed.iloc[1:-1]), without_weekday(X))
+    changes = [name for name in SCALAR_NAMES if name != "weekday"]
+    assert transformed[changes].iloc[0].isna().all()
 
 
 def test_bad_dates_are_named(market):
@@ -225,7 +244,7 @@ def test_bad_shapes(market):
         make_forecast_frame(**{**market, "spot": market["spot"][:-1]})
     with pytest.raises(ValueError, match="No pair"):
         make_forecast_frame(**{name: values[:2] for name, values in market.items()})
-    with pytest.raises(ValueError, match=r"26 columns, 3 surfaces of 6 cells"):
+    with pytest.raises(ValueError, match=r"30 columns, 3 surfaces of 6 cells"):
         split_features(np.ones((3, 25)), GRID)
     with pytest.raises(ValueError, match="index of vix"):
         frame = pd.DataFrame(market["surfaces"], market["dates"])
