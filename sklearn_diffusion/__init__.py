@@ -33,14 +33,17 @@ _MODULE_OF = {
     "SurfaceSmoother": "preprocessing",
     "make_forecast_frame": "preprocessing",
 }
+# These need an extra, so `__all__` leaves them out: a star import has to work without.
+_MODULE_OF_EXTRA = {"SkfolioDiffusionCovariance": "integrations.skfolio"}
 
 __all__ = ["__version__", *_MODULE_OF]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
+    module = _MODULE_OF.get(name) or _MODULE_OF_EXTRA.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 
