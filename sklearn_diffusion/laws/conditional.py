@@ -116,7 +116,8 @@ class ConditionalMixture:
             if len(fixed):
                 root = cholesky(shape[np.ix_(fixed, fixed)], lower=True)
                 flat = deviation.reshape(-1, len(fixed)).T
-                distance = (solve_triangular(root, flat, lower=True) ** 2).sum(0)
+                with np.errstate(over="ignore"):  # infinitely far is of no probability
+                    distance = (solve_triangular(root, flat, lower=True) ** 2).sum(0)
                 log_p[:, at] -= np.log(root.diagonal()).sum() + 0.5 * (
                     distance.reshape(len(values), -1) / scale + len(fixed) * np.log(scale)
                 )
@@ -208,7 +209,7 @@ def log_interval_mass(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     flip = low > 0
     a, b = np.where(flip, -high, low), np.where(flip, -low, high)
     log_b = log_ndtr(b)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         return log_b + np.log(-np.expm1(np.minimum(log_ndtr(a) - log_b, 0)))
 
 

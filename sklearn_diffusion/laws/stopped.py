@@ -8,10 +8,11 @@ c_k, its shape S_k and its own scale g_i (a Student-t in disguise, see `student_
 
 .. math:: u_t = c_k + a (u_i - c_k) + \sqrt{1 - a^2} \sqrt{g_i} S_k^{1/2} \epsilon,
 
-in whitened units u, coordinate by coordinate along the eigenvectors of the covariance. Directions
-of variance lambda stop where the noise equals a given share of the z-scored variance,
-:math:`a^2 = \lambda / (\lambda + \mathrm{noise})`, so that small directions, which a few days
-cannot resolve, are almost all noise. The result,
+in whitened units u, coordinate by coordinate along the eigenvectors of the covariance. The noise
+has the covariance :math:`\mathrm{noise} I + \mathrm{spread} \Sigma` per unit of signal, so the
+direction of variance lambda keeps the memory :math:`a^2 = \lambda / (\lambda + \mathrm{noise} +
+\mathrm{spread} \lambda)`: the market moves nearly as it was observed to, while small directions,
+which a few days cannot resolve, are mostly noise. The result,
 
 .. math:: p(z) = \sum_i w_i N(z; \mu_i, g_i S_{k(i)}),
 
@@ -42,9 +43,11 @@ class StoppedLaw:
 
     Parameters
     ----------
-    noise : float, default=0.6
-        Variance of the noise at the stopping time, in units of the z-scored returns.
-    max_states : int, default=6
+    noise : float, default=1.3
+        Variance of the noise at the stopping time per unit of signal, in z-scored units.
+    spread : float, default=0.25
+        The same in units of each direction's own variance.
+    max_states : int, default=8
         Largest number of volatility states.
     dof : float, default=4.0
         Degrees of freedom of the Student-t law within a state.
@@ -68,12 +71,14 @@ class StoppedLaw:
     def __init__(
         self,
         *,
-        noise: float = 0.6,
-        max_states: int = 6,
+        noise: float = 1.3,
+        spread: float = 0.25,
+        max_states: int = 8,
         dof: float = 4.0,
         n_leading: int = 25,
     ):
         self.noise = noise
+        self.spread = spread
         self.max_states = max_states
         self.dof = dof
         self.n_leading = n_leading
@@ -96,7 +101,7 @@ class StoppedLaw:
         colour = vectors * np.sqrt(eigenvalues)
         u = z @ (vectors / np.sqrt(eigenvalues))
         m = min(d, self.n_leading)
-        memory = eigenvalues / (eigenvalues + self.noise)
+        memory = eigenvalues / ((1 + self.spread) * eigenvalues + self.noise)
         fresh = 1 - memory
         # Beyond the leading directions the noise makes up for what the contracted days lack of
         # unit variance. With fewer days than directions they lack nearly all of it.

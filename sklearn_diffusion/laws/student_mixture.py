@@ -11,7 +11,7 @@ from scipy.special import softmax
 __all__ = ["VolatilityStates", "fit_volatility_states"]
 
 # Weight of the common shape in a state's own, in days; and that of zero in a state's centre.
-SHAPE_PRIOR, SPREAD_PRIOR, CENTRE_PRIOR = 20.0, 5.0, 5.0
+SHAPE_PRIOR, SPREAD_PRIOR, CENTRE_PRIOR = 40.0, 5.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def fit_volatility_states(
     variance :math:`v_k` on the others, which add their sum of squares to a day's distance. The
     Student-t enters as a scale mixture: given its state, day i is Gaussian with the variance
     :math:`g_i = (\nu + q_i) / (\nu + d)` times the state's, :math:`q_i` its squared distance.
-    Shapes are shrunk towards a diagonal that all states share, so that a state of few days is defined.
+    Shapes are shrunk towards a diagonal that all states share, so that a state of few days is
+    defined.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def fit_volatility_states(
     weights : ndarray of shape (n,)
         Weights of the days, of mean one.
     max_states : int
-        Largest number of states; there are at least 50 days to a state.
+        Largest number of states, an even one; there are at least 50 days to a state.
     dof : float
         Degrees of freedom nu.
     max_iter : int, default=20
@@ -81,14 +82,13 @@ def fit_volatility_states(
     n, m = leading.shape
     d = m + n_remaining
     diagonal = np.ones(m)
-    # Days enter the first state by their volatility, measured so that one asset's jump of its own
-    # does not make a turbulent day.
+    # Volatility of a day, measured so that one asset's jump of its own makes no turbulent day.
     for _ in range(10):
         volatility = ((leading**2 / diagonal).sum(1) + remainder + dof) / (d + dof)
         diagonal = weights @ (leading**2 / volatility[:, None]) / n
-    n_states = max(1, min(max_states, n // 50))
-    rank = volatility.argsort().argsort()
-    membership = np.eye(n_states)[rank * n_states // n]
+    first = _initial_states(leading[:, 0], volatility, min(max_states, n // 50) // 2)
+    n_states = first.max() + 1
+    membership = np.eye(n_states)[first]
     scale = np.ones((n, n_states))
     log_density = np.empty((n, n_states))
     for _ in range(max_iter):
@@ -119,3 +119,13 @@ def fit_volatility_states(
         membership = softmax(log_density, axis=1)
     state = membership.argmax(1)
     return VolatilityStates(state, scale[np.arange(n), state], centre, shape, level)
+
+
+def _initial_states(market: np.ndarray, volatility: np.ndarray, n_ranks: int) -> np.ndarray:
+    """Days whose market moved more than its deviation, and the others, each by volatility rank."""
+    states = np.zeros(len(market), dtype=int)
+    for stressed in (False, True) if n_ranks > 0 else ():
+        days = np.flatnonzero((np.abs(market) > 1) == stressed)
+        rank = volatility[days].argsort().argsort()
+        states[days] = rank * n_ranks // max(len(days), 1) + n_ranks * stressed
+    return states
