@@ -222,6 +222,7 @@ def draw_truncated_normal(
     log_a, log_b = log_ndtr(a), log_ndtr(b)
     # log(Phi(a) + u (Phi(b) - Phi(a))), without leaving logarithms
     u = 1 - random_state.random_sample(np.shape(a))
-    log_p = log_b + np.log(u + (1 - u) * np.exp(log_a - log_b))
+    with np.errstate(invalid="ignore"):  # beyond the range of logarithms there is no draw
+        log_p = log_b + np.log(u + (1 - u) * np.exp(log_a - log_b))
     x = np.clip(ndtri_exp(log_p), a, b)
     return np.where(flip, -x, x)
