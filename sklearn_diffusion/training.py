@@ -1,26 +1,42 @@
 """Training of denoisers: score matching by quadrature, and by Monte Carlo through skorch.
 
-Both return the loss curve. Nothing here touches a global random state: noise and times are drawn
-from a generator of their own, on the CPU.
+Nothing here touches a global random state: noise and times are drawn from generators of their own,
+on the CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.dataset import Dataset
+from skorch.helper import predefined_split
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
 
 from sklearn_diffusion.diffusion.denoiser import Denoiser
-from sklearn_diffusion.diffusion.objective import denoising_score_matching
-from sklearn_diffusion.diffusion.parameterization import Parameterization
+from sklearn_diffusion.diffusion.objective import perturb
+from sklearn_diffusion.diffusion.parameterization import Parameterization, from_denoised
+from sklearn_diffusion.diffusion.penalty import snr_weighted
 from sklearn_diffusion.diffusion.quadrature import output_layer, residual_loss
 from sklearn_diffusion.diffusion.schedule import Schedule
 from sklearn_diffusion.nets.hidden_layer import HiddenLayer
 
-__all__ = ["DenoisingLoss", "QuadratureObjective", "fit_monte_carlo"]
+__all__ = [
+    "DenoisingLoss",
+    "QuadratureObjective",
+    "TrainingHistory",
+    "fit_monte_carlo",
+    "train_denoiser",
+]
 
 
 class QuadratureObjective:
@@ -175,6 +191,16 @@ class DenoisingLoss(nn.Module):
         Seed of the times and the noise.
     kind : {"epsilon", "v", "x0", "score", "residual"}, default="epsilon"
         Quantity whose squared error is taken.
+    n_draws, n_evaluation_draws : int, default=1 and 8
+        Draws of time and noise for each row, averaged. The uniform draws behind the times are
+        stratified over the draws of a row.
+    average : bool, default=False
+        Whether the squared error is averaged over features, instead of summed.
+    penalty : callable, optional
+        Maps denoised estimates (n, n_features) and their context to penalties of shape (n,),
+        which are weighted by the signal-to-noise ratio and added; see `snr_weighted`.
+    penalty_weight : float, default=0.01
+        Weight of the penalty (paper C's lambda).
     """
 
     def __init__(
@@ -183,28 +209,297 @@ class DenoisingLoss(nn.Module):
         draw_times: Callable[[Tensor], Tensor],
         seed: int,
         kind: Parameterization = "epsilon",
+        *,
+        n_draws: int = 1,
+        n_evaluation_draws: int = 8,
+        average: bool = False,
+        penalty: Callable[[Tensor, Tensor | None], Tensor] | None = None,
+        penalty_weight: float = 0.01,
     ):
         super().__init__()
         self.denoiser = denoiser
         self.draw_times = draw_times
         self.seed = seed
         self.kind = kind
+        self.n_draws = n_draws
+        self.n_evaluation_draws = n_evaluation_draws
+        self.average = average
+        self.penalty = penalty
+        self.penalty_weight = penalty_weight
         self._rng = np.random.default_rng(seed)
 
-    def forward(self, x_0: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x_0: Tensor, condition: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """Loss of each row.
+
+        Parameters
+        ----------
+        x_0 : Tensor of shape (n, n_features)
+            Standardised data.
+        condition : Tensor of shape (n, n_condition), optional
+            Passed to the denoiser.
+        context : Tensor of shape (n, ...), optional
+            Passed to the penalty; by default the condition.
+
+        Returns
+        -------
+        loss : Tensor of shape (n,)
+        """
         rng = self._rng if self.training else np.random.default_rng([self.seed, 1])
-        t = self.draw_times(torch.from_numpy(rng.random(len(x_0))).to(x_0))
-        noise = torch.from_numpy(rng.standard_normal(x_0.shape)).to(x_0)
-        return denoising_score_matching(
-            self.denoiser, x_0, t, noise, kind=self.kind, condition=condition
+        n, draws = len(x_0), self.n_draws if self.training else self.n_evaluation_draws
+        strata = np.repeat(np.arange(draws), n)
+        t = self.draw_times(torch.from_numpy((strata + rng.random(draws * n)) / draws).to(x_0))
+        noise = torch.from_numpy(rng.standard_normal((draws * n, x_0.shape[1]))).to(x_0)
+        context = condition if context is None else context
+        losses = self._losses(
+            x_0.repeat(draws, 1), t, noise, _repeat(condition, draws), _repeat(context, draws)
         )
+        return losses.reshape(draws, n).mean(0)
+
+    def _losses(
+        self,
+        x_0: Tensor,
+        t: Tensor,
+        noise: Tensor,
+        condition: Tensor | None,
+        context: Tensor | None,
+    ) -> Tensor:
+        schedule = self.denoiser.schedule
+        x_t = perturb(schedule, x_0, t, noise)
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        denoised = self.denoiser(x_t, t, condition)
+        estimate, target = (from_denoised(x, self.kind, x_t, alpha, sigma) for x in (denoised, x_0))
+        errors = (estimate - target).square()
+        losses = errors.mean(-1) if self.average else errors.sum(-1)
+        if self.penalty is not None:
+            charged = snr_weighted(self.penalty, denoised, alpha, sigma, context)
+            losses = losses + self.penalty_weight * charged
+        return losses
 
 
-class _MeanLoss(nn.Module):
+def _repeat(rows: Tensor | None, draws: int) -> Tensor | None:
+    return None if rows is None else rows.repeat(draws, *[1] * (rows.ndim - 1))
+
+
+@dataclass(frozen=True)
+class TrainingHistory:
+    """What happened in training, epoch by epoch.
+
+    Attributes
+    ----------
+    loss_curve : list of float
+        Mean loss over the batches of each epoch.
+    validation_loss_curve : list of float
+        Loss of the validation rows after each epoch; empty without such rows.
+    learning_rate_curve : list of float
+        Learning rate of each epoch.
+    best_epoch : int
+        Position in the curves of the epoch whose weights were kept: the best one by validation
+        loss, or the last one without validation; -1 if no epoch was finished.
+    net : skorch.NeuralNet
+        The net that did the work.
+    """
+
+    loss_curve: list[float]
+    validation_loss_curve: list[float]
+    learning_rate_curve: list[float]
+    best_epoch: int
+    net: NeuralNet = field(repr=False, compare=False)
+
+
+class _WeightedMean(nn.Module):
     """Criterion for a module that returns losses: their weighted mean."""
 
     def forward(self, losses: Tensor, weights: Tensor) -> Tensor:
         return (weights * losses).sum() / weights.sum()
+
+
+class _AveragedLoss(nn.Module):
+    """A loss to train, and its exponential moving average to evaluate."""
+
+    def __init__(self, loss: DenoisingLoss, decay: float):
+        super().__init__()
+        self.loss = loss
+        self.average = AveragedModel(loss, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self.average.requires_grad_(False)
+        # The average starts at the initial weights; torch's would start at the first update's.
+        self.update()
+
+    def update(self) -> None:
+        self.average.update_parameters(self.loss)
+
+    def forward(self, **data: Tensor) -> Tensor:
+        return self.loss(**data) if self.training else self.average(**data)
+
+
+class _UpdateAverage(Callback):
+    """Move the average on after each training step."""
+
+    def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
+        if training:
+            net.module_.update()
+
+
+class _KeepBest(Callback):
+    """Hold the evaluated weights of the epoch with the least validation loss, in memory."""
+
+    def __init__(self, evaluated: nn.Module):
+        self.evaluated = evaluated
+        self.epoch = -1
+        self.weights: dict[str, Any] | None = None
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        # Without validation the last epoch counts as the best, and its weights are in place.
+        if net.history[-1].get("valid_loss_best", True):
+            self.epoch = len(net.history) - 1
+            if "valid_loss" in net.history[-1]:
+                self.weights = deepcopy(self.evaluated.state_dict())
+
+
+def train_denoiser(
+    loss: DenoisingLoss,
+    data: dict[str, Tensor],
+    *,
+    weights: Tensor | None = None,
+    n_validation: int = 0,
+    max_epochs: int = 100,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    weight_decay: float = 0.01,
+    clip_norm: float | None = None,
+    ema_decay: float | None = None,
+    plateau: tuple[float, int, float] | None = None,
+    patience: int | None = None,
+    device: str | torch.device = "cpu",
+    verbose: int = 0,
+    callbacks: list | None = None,
+) -> TrainingHistory:
+    """Train a denoiser by stochastic gradients (AdamW) on Monte Carlo draws.
+
+    The weights left in the denoiser are those of the best epoch by validation loss, or the last
+    ones without validation rows. An interrupt (Ctrl-C) ends the training and leaves the best
+    weights so far.
+
+    Parameters
+    ----------
+    loss : DenoisingLoss
+        Holds the denoiser, which is trained in place. Its seed also shuffles the rows.
+    data : dict of Tensor
+        Arguments of the loss: ``x_0`` of shape (n, n_features) and optionally ``condition`` and
+        ``context``, in chronological order.
+    weights : Tensor of shape (n,), optional
+        Weights of the rows; equal by default.
+    n_validation : int, default=0
+        Number of last rows to validate on instead of training on them.
+    max_epochs, batch_size, lr, weight_decay
+        Passes over the data, rows per step, and the parameters of AdamW.
+    clip_norm : float, optional
+        Largest norm of the gradient.
+    ema_decay : float, optional
+        Decay of an exponential moving average of the weights, updated at every step. The averaged
+        weights are the ones validated and kept.
+    plateau : (float, int, float), optional
+        Factor by which to reduce the learning rate, epochs without improvement after which to do
+        it, and least learning rate.
+    patience : int, optional
+        Epochs without improvement after which to stop.
+    device : str or torch.device, default="cpu"
+        Where to train; the loss stays there.
+    verbose : int, default=0
+        1 prints a line per epoch.
+    callbacks : list, optional
+        Further skorch callbacks.
+
+    Returns
+    -------
+    history : TrainingHistory
+
+    Raises
+    ------
+    ValueError
+        If `n_validation` leaves no rows to train on.
+
+    Notes
+    -----
+    Improvement is of the validation loss, or of the training loss without validation rows.
+    """
+    n = len(data["x_0"])
+    if not 0 <= n_validation < n:
+        raise ValueError(
+            f"n_validation={n_validation} of {n} rows: it must not be negative and must leave "
+            "rows to train on."
+        )
+    data = {name: rows.to(device) for name, rows in data.items()}
+    weights = torch.ones_like(data["x_0"][:, 0]) if weights is None else weights.to(device)
+    n_train = n - n_validation
+    train, valid = (
+        Dataset({name: values[rows] for name, values in data.items()}, weights[rows])
+        for rows in (slice(n_train), slice(n_train, None))
+    )
+    monitor = "valid_loss" if n_validation else "train_loss"
+    loss.to(device)
+    module: nn.Module = loss
+    evaluated: nn.Module = loss
+    if ema_decay is not None:
+        module = averaged = _AveragedLoss(loss, ema_decay)
+        evaluated = averaged.average.module
+    best = _KeepBest(evaluated)
+    chain = [("best", best), *(callbacks or [])]
+    if clip_norm is not None:
+        chain.append(("clip", GradientNormClipping(clip_norm)))
+    if ema_decay is not None:
+        chain.append(("average", _UpdateAverage()))
+    if plateau is not None:
+        factor, epochs, least = plateau
+        chain.append(
+            (
+                "plateau",
+                LRScheduler(
+                    ReduceLROnPlateau, monitor, factor=factor, patience=epochs, min_lr=least
+                ),
+            )
+        )
+    if patience is not None:
+        # The last of all: it ends the training from within its epoch.
+        chain.append(("patience", EarlyStopping(monitor, patience=patience, threshold=0)))
+    generator = torch.Generator().manual_seed(loss.seed)
+    # Samplers of whole batches: fetching rows one by one would take longer than a small network.
+    net = NeuralNet(
+        module,
+        criterion=_WeightedMean,
+        optimizer=torch.optim.AdamW,
+        optimizer__weight_decay=weight_decay,
+        lr=lr,
+        max_epochs=max_epochs,
+        train_split=predefined_split(valid) if n_validation else None,
+        iterator_train__batch_size=None,
+        iterator_train__sampler=BatchSampler(
+            RandomSampler(train, generator=generator), batch_size, drop_last=False
+        ),
+        iterator_train__generator=generator,
+        iterator_valid__batch_size=None,
+        iterator_valid__sampler=BatchSampler(
+            SequentialSampler(valid), max(n_validation, 1), drop_last=False
+        ),
+        iterator_valid__generator=generator,
+        callbacks=chain,
+        device=device,
+        verbose=verbose,
+    )
+    net.fit(train)
+    if ema_decay is not None or best.weights is not None:
+        loss.load_state_dict(evaluated.state_dict() if best.weights is None else best.weights)
+    loss.eval()
+    # An interrupt leaves an epoch without its losses.
+    finished = [epoch for epoch in net.history if monitor in epoch]
+    return TrainingHistory(
+        loss_curve=[float(epoch["train_loss"]) for epoch in finished],
+        validation_loss_curve=[float(epoch["valid_loss"]) for epoch in finished if n_validation],
+        learning_rate_curve=[float(epoch.get("event_lr", lr)) for epoch in finished],
+        best_epoch=best.epoch,
+        net=net,
+    )
 
 
 def fit_monte_carlo(
@@ -218,7 +513,7 @@ def fit_monte_carlo(
     callbacks: list | None = None,
     verbose: int = 0,
 ) -> NeuralNet:
-    """Train a denoiser by stochastic gradients on Monte Carlo draws.
+    """Train a denoiser on all rows to the last epoch, without regularisation.
 
     Parameters
     ----------
@@ -228,29 +523,23 @@ def fit_monte_carlo(
         Standardised data.
     weights : Tensor of shape (n,)
         Weights of the rows.
-    max_epochs, batch_size, lr
-        Passes over the data, rows per step, and Adam's learning rate.
-    callbacks : list, optional
-        skorch callbacks.
-    verbose : int, default=0
-        1 prints a line per epoch.
+    max_epochs, batch_size, lr, callbacks, verbose
+        See `train_denoiser`.
 
     Returns
     -------
     net : skorch.NeuralNet
         Its ``history[:, "train_loss"]`` is the loss curve.
     """
-    net = NeuralNet(
+    return train_denoiser(
         loss,
-        criterion=_MeanLoss,
-        optimizer=torch.optim.Adam,
-        lr=lr,
+        {"x_0": x_0},
+        weights=weights,
         max_epochs=max_epochs,
         batch_size=batch_size,
-        train_split=None,
-        iterator_train__shuffle=True,
-        iterator_train__generator=torch.Generator().manual_seed(loss.seed),
+        lr=lr,
+        weight_decay=0.0,
+        device=x_0.device,
         callbacks=callbacks,
         verbose=verbose,
-    )
-    return net.fit({"x_0": x_0}, weights)
+    ).net
