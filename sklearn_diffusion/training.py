@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import optimize
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
@@ -157,21 +159,24 @@ class QuadratureObjective:
         if max_iter == 0:
             return curve
         hidden = [self.network.hidden_weight, self.network.hidden_bias]
-        optimizer = torch.optim.LBFGS(hidden, max_iter=1, line_search_fn="strong_wolfe")
 
-        def closure() -> Tensor:
-            optimizer.zero_grad()
+        def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            vector_to_parameters(torch.from_numpy(flat).to(hidden[0]), hidden)
             losses = self._losses()
             loss = self._total(losses, self._layers(losses).detach())
-            loss.backward()
-            return loss
+            gradient = torch.autograd.grad(loss, hidden)
+            return float(loss.detach()), parameters_to_vector(gradient).double().cpu().numpy()
 
-        for _ in range(max_iter):
-            optimizer.step(closure)
-            curve.append(self.solve_output())
-            if curve[-2] - curve[-1] <= tol * abs(curve[-2]):
-                break
-        optimizer.zero_grad()
+        result = optimize.minimize(
+            loss_and_gradient,
+            parameters_to_vector(hidden).detach().double().cpu().numpy(),
+            jac=True,
+            method="L-BFGS-B",
+            callback=lambda intermediate_result: curve.append(intermediate_result.fun),
+            options={"maxiter": max_iter, "ftol": tol, "gtol": 0.0},
+        )
+        vector_to_parameters(torch.from_numpy(result.x).to(hidden[0]), hidden)
+        self.solve_output()
         return curve
 
 

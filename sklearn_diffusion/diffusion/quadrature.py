@@ -129,22 +129,33 @@ class HermiteUnits(Units):
     def moments(self, means: Tensor, covariance: Tensor, weights: Tensor) -> HiddenMoments:
         nodes, rule = (v.to(means) for v in gauss_hermite(self.n_nodes))
         std = covariance.diagonal().sqrt()
-        values = self.activation(means[..., None] + std[:, None] * nodes)
+        # Nodes lead, so that every product below runs over contiguous rows and units.
+        values = self.activation(means + (nodes[:, None] * std)[:, None])
         # Normalised Hermite polynomials at the nodes, by their three-term recurrence.
         basis = [torch.ones_like(nodes), nodes]
         for n in range(1, self.n_nodes - 1):
             basis.append((nodes * basis[n] - math.sqrt(n) * basis[n - 1]) / math.sqrt(n + 1))
-        coefficients = values @ (rule * torch.stack(basis)).T  # (n, n_units, order)
+        coefficients = torch.tensordot(rule * torch.stack(basis), values, dims=1)
+        coefficients = coefficients[: _relevant_orders(coefficients.detach())]
         correlation = covariance / torch.outer(std, std)
         correlation = correlation - torch.diag_embed(correlation.diagonal() - 1)
-        gram = torch.zeros_like(covariance)
-        power = torch.ones_like(covariance)
-        for n in range(self.n_nodes):
-            a = coefficients[..., n]
-            gram = gram + power * (a.T @ (weights[:, None] * a))
-            power = power * correlation
+        products = coefficients.mT @ (weights[:, None] * coefficients)
+        gram = products[-1]
+        for product in products[:-1].flip(0):
+            gram = gram * correlation + product
         # E[phi'(u)] = E[phi(m + s z) z] / s, the first Hermite coefficient.
-        return HiddenMoments(gram, coefficients[..., 0], weights @ coefficients[..., 1] / std)
+        return HiddenMoments(gram, coefficients[0], weights @ coefficients[1] / std)
+
+
+def _relevant_orders(coefficients: Tensor) -> int:
+    """Leading orders, two at least, beyond which Hermite coefficients are lost in rounding.
+
+    At low noise the activation is nearly linear over the spread of a pre-activation, and a few
+    orders hold all of it.
+    """
+    size = torch.linalg.vector_norm(coefficients, dim=(1, 2))
+    relevant = (size > 4 * torch.finfo(size.dtype).eps * size.max()).nonzero()
+    return max(2, int(relevant.max()) + 1) if len(relevant) else 2
 
 
 class CosineUnits(Units):
