@@ -1,0 +1,158 @@
+"""The stopped covariance: its loss and its low-rank algebra against dense matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad
+from scipy.stats import multivariate_normal
+
+from sklearn_diffusion.baselines.shrinkage import quadratic_inverse_eigenvalues
+from sklearn_diffusion.datasets import make_factor_returns
+from sklearn_diffusion.diffusion import linear_score_loss
+from sklearn_diffusion.laws import stopping
+from sklearn_diffusion.laws.stopping import fit_stopped_covariance, recency_weights
+
+SHAPES = [(300, 8), (150, 200)]
+
+
+def panel(n, d, seed=0):
+    returns = make_factor_returns(n, d, random_state=seed).returns
+    return returns - returns.mean(0)
+
+
+def dense_covariance(x, stop_time, half_life):
+    """The definition, with all d eigenvectors formed."""
+    weights = recency_weights(len(x), half_life)
+    scale = np.sqrt(weights @ x**2)
+    z = x / scale
+    eigenvalues, vectors = np.linalg.eigh(z.T @ (weights[:, None] * z))
+    clean = quadratic_inverse_eigenvalues(eigenvalues.clip(min=0), 1 / (weights @ weights))
+    stopped = (1 - stop_time) * clean + stop_time
+    return (vectors * stopped) @ vectors.T * np.outer(scale, scale)
+
+
+@pytest.mark.parametrize("half_life", [7.0, 100.0, None])
+def test_recency_weights(half_life):
+    weights = recency_weights(50, half_life)
+    assert weights.sum() == pytest.approx(1)
+    if half_life is None:
+        assert (weights == weights[0]).all()
+    else:
+        np.testing.assert_allclose(weights[1:] / weights[:-1], 2 ** (1 / half_life))
+
+
+@pytest.mark.parametrize("half_life", [30.0, None])
+@pytest.mark.parametrize("stop_time", [0.0, 0.2])
+@pytest.mark.parametrize("shape", [(300, 8), (40, 40), (41, 40), (25, 60), (2, 3), (100, 1)])
+def test_covariance_equals_the_dense_definition(shape, stop_time, half_life):
+    x = panel(*shape)
+    result = fit_stopped_covariance(x, stop_time, half_life)
+    expected = dense_covariance(x, stop_time, half_life)
+    np.testing.assert_allclose(
+        result.covariance, expected, rtol=1e-6, atol=1e-9 * expected.diagonal().max()
+    )
+    assert (result.stop_time, result.half_life, result.losses) == (stop_time, half_life, None)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_losses_are_held_out_gaussian_likelihoods(shape):
+    """-2 log p per feature, up to log 2 pi, of days that the fit has not seen."""
+    x = panel(*shape)
+    result = fit_stopped_covariance(x)
+    n, horizon = len(x), stopping.HORIZON
+    for origin, h, s in [(0, 0, 0), (1, -1, -1), (2, 2, 5), (-1, 1, 3)]:
+        first = range(n - horizon, 0, -horizon)[: len(result.losses)][origin]
+        covariance = fit_stopped_covariance(
+            x[:first], stopping.STOP_TIMES[s], stopping.HALF_LIVES[h]
+        ).covariance
+        law = multivariate_normal(cov=covariance, allow_singular=False)
+        likelihood = law.logpdf(x[first : first + horizon]).mean()
+        expected = -2 * likelihood / shape[1] - np.log(2 * np.pi)
+        assert result.losses[origin, h, s] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("model", "data"), [(1.0, 2.0), (0.3, 1.5), (2.0, 0.4)])
+def test_score_matching_over_all_noise_levels_is_the_likelihood(model, data):
+    """The excess loss of a linear score, integrated over log-SNR, is that of the likelihood."""
+
+    def excess(log_snr):
+        alpha = torch.tensor([np.exp(log_snr / 2)])
+        one = torch.ones(1, dtype=torch.float64)
+        losses = [linear_score_loss(v * one, data * one, alpha, one) for v in (model, data)]
+        return float(losses[0] - losses[1])
+
+    integral, _ = quad(excess, -30, 30, limit=200)
+    ratio = data / model
+    assert integral == pytest.approx(ratio - np.log(ratio) - 1, rel=1e-6)
+
+
+def test_earlier_origins_do_not_see_later_days(rng):
+    x = panel(300, 6)
+    changed = x.copy()
+    changed[-stopping.HORIZON :] = rng.standard_normal((stopping.HORIZON, 6))
+    before, after = (fit_stopped_covariance(values).losses for values in (x, changed))
+    np.testing.assert_array_equal(after[1:], before[1:])
+    assert (after[0] != before[0]).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_automatic_covariance_is_the_average_of_the_candidates(shape):
+    x = panel(*shape)
+    result = fit_stopped_covariance(x)
+    assert result.weights.shape == (len(stopping.HALF_LIVES), len(stopping.STOP_TIMES))
+    assert result.weights.min() >= 0 and result.weights.sum() == pytest.approx(1)
+    expected = sum(
+        weight * fit_stopped_covariance(x, t, h).covariance
+        for h, row in zip(stopping.HALF_LIVES, result.weights, strict=True)
+        for t, weight in zip(stopping.STOP_TIMES, row, strict=True)
+    )
+    np.testing.assert_allclose(
+        result.covariance, expected, rtol=1e-4, atol=1e-4 * expected.diagonal().min()
+    )
+    assert stopping.STOP_TIMES[0] <= result.stop_time <= stopping.STOP_TIMES[-1]
+    assert result.half_life in stopping.HALF_LIVES
+
+
+def test_better_candidates_weigh_more():
+    result = fit_stopped_covariance(panel(400, 10))
+    mean = result.losses.mean(0)
+    assert result.weights.flat[mean.argmin()] == pytest.approx(result.weights.max(), rel=1e-6)
+    assert result.weights.flat[mean.argmax()] < 0.5 * result.weights.max()
+
+
+@pytest.mark.parametrize("n", [2, 5, 40])
+def test_too_few_days_to_choose_are_averaged(n):
+    result = fit_stopped_covariance(panel(n, 3))
+    assert result.losses is None
+    assert result.weights.sum() == pytest.approx(1)
+    assert np.linalg.eigvalsh(result.covariance)[0] > 0
+
+
+def test_a_fixed_setting_is_kept_while_the_other_is_chosen():
+    x = panel(300, 6)
+    by_time = fit_stopped_covariance(x, half_life=90.0)
+    assert by_time.half_life == 90.0
+    assert by_time.losses.shape[1:] == (1, len(stopping.STOP_TIMES))
+    by_age = fit_stopped_covariance(x, stop_time=0.25)
+    assert by_age.stop_time == pytest.approx(0.25)
+    assert by_age.losses.shape[1:] == (len(stopping.HALF_LIVES), 1)
+
+
+def test_choice_does_not_depend_on_units():
+    x = panel(300, 6)
+    scale = np.array([1e-4, 1, 3, 100, 1, 1])
+    plain, scaled = fit_stopped_covariance(x), fit_stopped_covariance(x * scale)
+    assert scaled.stop_time == pytest.approx(plain.stop_time)
+    assert scaled.half_life == plain.half_life
+    np.testing.assert_allclose(scaled.weights, plain.weights, atol=1e-9)
+
+
+def test_stops_early_with_structure_and_late_without(rng):
+    correlated = panel(300, 10)
+    independent = rng.standard_normal((300, 10)) * 0.01
+    early, late = (
+        fit_stopped_covariance(x, half_life=None).stop_time for x in (correlated, independent)
+    )
+    assert early < late
