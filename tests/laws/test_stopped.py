@@ -88,7 +88,7 @@ def test_samples_keep_heavy_tails(rng):
     assert expected.min() > 4
 
 
-SAMPLERS = {"multistep": Multistep(30, t_min=1e-4), "ddpm": DDPM(100, spacing="log_snr")}
+SAMPLERS = {"multistep": Multistep(30, t_min=1e-4), "ddpm": DDPM(250, spacing="log_snr")}
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
