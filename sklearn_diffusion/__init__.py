@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from sklearn_diffusion.preprocessing import LogSurfaceScaler as LogSurfaceScaler
     from sklearn_diffusion.preprocessing import SurfaceSmoother as SurfaceSmoother
     from sklearn_diffusion.preprocessing import make_forecast_frame as make_forecast_frame
+    from sklearn_diffusion.surface import (
+        ConditionalIVSurfaceForecaster as ConditionalIVSurfaceForecaster,
+    )
 
 __version__ = "0.1.0.dev0"
 
 _MODULE_OF = {
     "BootstrapForecaster": "baselines",
+    "ConditionalIVSurfaceForecaster": "surface",
     "DiffusionCovarianceEstimator": "covariance",
     "EWMAConditioner": "preprocessing",
     "LogSurfaceScaler": "preprocessing",

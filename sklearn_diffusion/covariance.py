@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_diffusion.device import resolve_device
 from sklearn_diffusion.laws.conditioning import Conditioning, parse_conditioning
 from sklearn_diffusion.laws.stopped import StoppedLaw
 from sklearn_diffusion.laws.stopping import (
@@ -287,7 +288,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
             max_iter=self._paper_iterations(),
             t_min=self.stop_time_,
             n_steps=self.n_steps,
-            device=_resolve_device(self.device),
+            device=resolve_device(self.device),
             verbose=self.verbose,
         )
         if self.n_synthetic <= x.shape[1]:
@@ -427,15 +428,3 @@ def _loss_by_stop_time(result: StoppedCovariance) -> np.ndarray:
     if result.losses is None:
         return np.array([])
     return np.average(result.losses.mean(0), axis=0, weights=result.weights.sum(1))
-
-
-def _resolve_device(device: str) -> str:
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device='cuda' was asked for, but torch finds no CUDA device.")
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device='mps' was asked for, but torch finds no MPS device.")
-    return device

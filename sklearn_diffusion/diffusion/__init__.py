@@ -31,6 +31,7 @@ from sklearn_diffusion.diffusion.sampler import (
     Sampler,
     posterior,
 )
+from sklearn_diffusion.diffusion.scale_mixture import ScaleMixtureDenoiser, fit_scale_mixture
 from sklearn_diffusion.diffusion.schedule import (
     CosineSchedule,
     DiscreteSchedule,
@@ -57,6 +58,7 @@ __all__ = [
     "Multistep",
     "NetworkDenoiser",
     "Sampler",
+    "ScaleMixtureDenoiser",
     "Schedule",
     "SubVariancePreserving",
     "VarianceExploding",
@@ -64,6 +66,7 @@ __all__ = [
     "denoising_score_matching",
     "divergence",
     "explicit_score_matching",
+    "fit_scale_mixture",
     "from_denoised",
     "gauss_hermite",
     "gauss_legendre",
