@@ -372,6 +372,19 @@ def test_order_of_days_matters_to_recency_only(rng):
     assert change(50.0) > 0.02
 
 
+def test_recency_decides_the_law_of_the_samples_too(rng):
+    """Heavy tails of long ago are forgotten, though the volatility is the same."""
+    X = rng.standard_normal((600, 3))
+    X[:300:30] *= 7
+    X[:300] /= X[:300].std()
+
+    def kurtosis(half_life):
+        x = model(half_life=half_life, assume_centered=True).fit(X).sample(20_000)
+        return ((x**4).mean(0) / (x**2).mean(0) ** 2).mean()
+
+    assert kurtosis(25.0) < 4.5 < 7 < kurtosis(None)
+
+
 def test_recency_weights_halve_by_the_half_life():
     """Two regimes a half-life apart: the recent one has twice the weight of the other."""
     X = np.zeros((40, 2))

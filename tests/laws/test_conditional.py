@@ -191,6 +191,20 @@ def test_intervals_agree_with_rejection(mixture, rng, bounded, low, high):
     assert_same_law(samples, expected, simulated=len(bounded) > 1)
 
 
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_a_value_and_an_interval_agree_with_rejection(mixture, rng, per_sample):
+    """The value moves both the component and the probability of the interval."""
+    n = 30_000
+    draws = ConditionalMixture(mixture, observe([0], [1.0])).sample(200_000, rng)
+    values = np.full((n, 1), 1.0) if per_sample else [1.0]
+    observed = observe([0], values, [1], [-1.0], [0.0])
+    expected = draws[observed.holds(draws)]
+    samples = ConditionalMixture(mixture, observed).sample(n, rng)
+    assert observed.holds(samples).all()
+    free = [1, 2, 3]
+    assert_same_law(samples[:, free], expected[:, free])
+
+
 def test_a_value_and_two_intervals_agree_with_rejection(mixture, rng):
     draws = ConditionalMixture(mixture, observe([1], [0.4])).sample(200_000, rng)
     observed = observe([1], [0.4], [0, 3], [0.0, -1.0], [np.inf, 0.5])

@@ -91,7 +91,7 @@ def test_samples_keep_heavy_tails(rng):
 SAMPLERS = {"multistep": Multistep(30, t_min=1e-4), "ddpm": DDPM(250, spacing="log_snr")}
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", ["multistep", pytest.param("ddpm", marks=pytest.mark.slow)])
 def test_the_reverse_process_gives_the_exact_law(name, rng):
     """Walked from noise by the denoiser, the samples are those of `sample`."""
     law, n = fit(n=30), 6000
