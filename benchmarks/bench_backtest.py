@@ -1,0 +1,88 @@
+"""Out-of-sample volatility of minimum-variance portfolios, by estimator and training window.
+
+Every 21 days each estimator is fitted on the window before and its portfolio held for 21 days,
+without costs. All windows of a panel are judged on the same days. Panels: 20 stocks of the S&P 500
+(1990-2022) and five factor ETFs (2014-2022), both shipped with skfolio. Nothing was chosen by
+looking at these figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+
+import numpy as np
+import pandas as pd
+from skfolio.datasets import load_factors_dataset
+from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
+
+from sklearn_diffusion import DiffusionCovarianceEstimator
+from sklearn_diffusion.baselines import QuadraticInverseShrinkage
+from sklearn_diffusion.datasets import load_sp500_returns
+from sklearn_diffusion.laws.stopping import recency_weights
+from sklearn_diffusion.metrics import walk_forward_minimum_variance
+
+WINDOWS = (126, 252, 1260)
+
+
+def shrunk_correlation(window: pd.DataFrame, half_life: float | None) -> np.ndarray:
+    """Weighted correlations shrunk by .3 to the identity, with weighted volatilities."""
+    weights = recency_weights(len(window), half_life)
+    covariance = np.cov(window, rowvar=False, aweights=weights, ddof=0)
+    std = np.sqrt(np.diag(covariance))
+    correlation = 0.7 * covariance / np.outer(std, std) + 0.3 * np.eye(len(std))
+    return correlation * np.outer(std, std)
+
+
+def quadratic_inverse_of_correlation(window: pd.DataFrame) -> np.ndarray:
+    """Quadratic-inverse shrinkage in z-scored units."""
+    std = window.to_numpy().std(axis=0)
+    return QuadraticInverseShrinkage().fit(window / std).covariance_ * np.outer(std, std)
+
+
+ESTIMATORS = {
+    "diffusion": DiffusionCovarianceEstimator(random_state=0),
+    "LedoitWolf": LedoitWolf(),
+    "OAS": OAS(),
+    "quadratic-inverse": QuadraticInverseShrinkage(),
+    "quadratic-inverse (corr.)": quadratic_inverse_of_correlation,
+    "shrunk .3 (corr.)": lambda window: shrunk_correlation(window, None),
+    "recency 125, shrunk .3": lambda window: shrunk_correlation(window, 125),
+    "sample": EmpiricalCovariance(),
+}
+
+
+def main() -> None:
+    """Print a table for each panel."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--last", type=int, help="only the last so many rebalances")
+    last = parser.parse_args().last
+    warnings.simplefilter("ignore")
+    panels = {
+        "20 stocks of the S&P 500": load_sp500_returns(),
+        "5 factor ETFs": load_factors_dataset().pct_change(fill_method=None).iloc[1:],
+    }
+    for title, returns in panels.items():
+        table = {}
+        for window in WINDOWS:
+            backtest = walk_forward_minimum_variance(
+                returns, ESTIMATORS, window=window, first=max(WINDOWS), last=last
+            )
+            table[window] = backtest.summary
+            print(f"{title}: window {window} done", flush=True)
+        held = backtest.returns.index
+        print(f"\n{title}, {held[0].date()} to {held[-1].date()}")
+        volatility = pd.DataFrame({w: 100 * s["volatility"] for w, s in table.items()})
+        peers = volatility.drop("diffusion").min()
+        columns = {
+            "volatility, %": volatility,
+            "over LedoitWolf": volatility / volatility.loc["LedoitWolf"],
+            "over the best peer": volatility / peers,
+            "median fit, ms": pd.DataFrame({w: 1e3 * s["fit_seconds"] for w, s in table.items()}),
+        }
+        everything = pd.concat(columns, axis=1).rename_axis(None)
+        print(everything.to_string(float_format="{:.3f}".format), flush=True)
+
+
+if __name__ == "__main__":
+    main()
