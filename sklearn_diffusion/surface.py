@@ -342,7 +342,10 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         )
 
         scales = scale_grid()
-        weights = fit_scale_mixture(torch.from_numpy(w - w.mean(axis=0)), scales)
+        day_weights = self.coding_.day_weights_
+        weights = fit_scale_mixture(
+            torch.from_numpy(w - day_weights @ w), scales, torch.from_numpy(day_weights * len(w))
+        )
         return ScaleMixtureDenoiser(weights, scales, self._make_schedule())
 
     def _fit_network(

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_diffusion.laws.stopping import recency_weights
 from sklearn_diffusion.preprocessing.conditioner import SCALAR_NAMES, ForecastFeatures
 
 __all__ = ["AffineMap", "IncrementCoding", "LevelCoding", "SurfaceCoding"]
@@ -52,9 +53,12 @@ class SurfaceCoding(ABC):
     ----------
     axes_ : ndarray of shape (n_cells, n_cells)
         Orthogonal axes of the targets' coordinates, one per column.
+    day_weights_ : ndarray of shape (n_days,)
+        Weights of the training days in the law of the targets; they sum to one.
     """
 
     axes_: np.ndarray
+    day_weights_: np.ndarray
 
     @abstractmethod
     def fit(self, features: ForecastFeatures, targets: np.ndarray) -> SurfaceCoding:
@@ -93,6 +97,7 @@ class LevelCoding(SurfaceCoding):
 
     def fit(self, features: ForecastFeatures, targets: np.ndarray) -> LevelCoding:
         self._fit_log_moments(targets)
+        self.day_weights_ = recency_weights(len(targets), None)
         self.axes_ = np.eye(targets.shape[1])
         scalars = self._raw_scalars(features)
         self._mean, self._std = scalars.mean(0), np.maximum(scalars.std(0), 1e-12)
@@ -119,7 +124,7 @@ class IncrementCoding(SurfaceCoding):
 
     - *Scale*: the geometric mean of three moving averages (decays .98, .94 and .8) of the mean
       squared change of the log surface.
-    - *Axes*: principal axes of the scaled increments, not centred.
+    - *Axes*: principal axes of the scaled increments, not centred, with recency-weighted days.
     - *Mean*: along the first axis, the level, a ridge regression on the underlying's return, its
       average over a few days, today's own change of level, and the turn of the week (volatilities
       quoted on a Friday have a weekend before them); along every other axis one on its distance
@@ -132,6 +137,8 @@ class IncrementCoding(SurfaceCoding):
 
     Parameters
     ----------
+    half_life : float
+        Days after which a training day counts half in the axes and in the law along them.
     level_penalty, axis_penalty : float
         Ridge penalties, in days.
     bound : float
@@ -141,8 +148,13 @@ class IncrementCoding(SurfaceCoding):
     decays = ("0.98", "0.94", "0.8")
 
     def __init__(
-        self, level_penalty: float = 300.0, axis_penalty: float = 100.0, bound: float = 2.0
+        self,
+        half_life: float = 250.0,
+        level_penalty: float = 300.0,
+        axis_penalty: float = 100.0,
+        bound: float = 2.0,
     ):
+        self.half_life = half_life
         self.level_penalty = level_penalty
         self.axis_penalty = axis_penalty
         self.bound = bound
@@ -161,7 +173,8 @@ class IncrementCoding(SurfaceCoding):
         scale = self._scale(features)
         self._log_scale = np.log(scale).mean(), max(np.log(scale).std(), 1e-12)
         standard = (np.log(targets) - np.log(features.today)) / scale
-        self.axes_ = np.linalg.svd(standard.T @ standard)[0]
+        self.day_weights_ = recency_weights(len(targets), self.half_life)
+        self.axes_ = np.linalg.svd((standard.T * self.day_weights_) @ standard)[0]
         u = standard @ self.axes_
         spread = np.sqrt((u**2).mean(0))
         target = np.clip(u, -4 * spread, 4 * spread)
@@ -175,7 +188,11 @@ class IncrementCoding(SurfaceCoding):
             [_ridge(reversion[:, k], target[:, k], self.axis_penalty) for k in range(u.shape[1])]
         )
         residual = u - self._mean(features)
-        deviation = residual.std(0)
+        residual -= self.day_weights_ @ residual
+        deviation = np.sqrt(self.day_weights_ @ residual**2)
+        # A single day must not set the scale of all.
+        residual = np.clip(residual, -4 * deviation, 4 * deviation)
+        deviation = np.sqrt(self.day_weights_ @ residual**2)
         # An axis without variance (duplicate cells) keeps a trace of it, to stay invertible.
         self.spread_ = np.maximum(deviation, 1e-4 * deviation.max())
         return self

@@ -58,7 +58,12 @@ class ScaleMixtureDenoiser(Denoiser):
 
 
 def fit_scale_mixture(
-    x: Tensor, scales: Tensor, *, n_iter: int = 100, pooled_rows: float = 20.0
+    x: Tensor,
+    scales: Tensor,
+    row_weights: Tensor,
+    *,
+    n_iter: int = 100,
+    pooled_rows: float = 20.0,
 ) -> Tensor:
     """Weights of the components by EM, one set for each coordinate.
 
@@ -68,6 +73,8 @@ def fit_scale_mixture(
         Data of mean zero and about unit variance.
     scales : Tensor of shape (n_scales,)
         Variances of the components.
+    row_weights : Tensor of shape (n,)
+        Weights of the rows, of mean one.
     n_iter : int, default=100
         Iterations.
     pooled_rows : float, default=20.0
@@ -80,7 +87,8 @@ def fit_scale_mixture(
     log_likelihood = -0.5 * (x[..., None] ** 2 / scales + scales.log())
     weights = x.new_full((x.shape[1], len(scales)), 1 / len(scales))
     for _ in range(n_iter):
-        counts = (log_likelihood + weights.log()).softmax(-1).sum(0)
+        membership = (log_likelihood + weights.log()).softmax(-1)
+        counts = torch.einsum("n,ndj->dj", row_weights, membership)
         weights = counts + pooled_rows * counts.sum(0) / counts.sum() + 1e-6
         weights = weights / weights.sum(-1, keepdim=True)
     return weights
