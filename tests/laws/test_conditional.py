@@ -195,10 +195,11 @@ def test_intervals_agree_with_rejection(mixture, rng, bounded, low, high):
 def test_a_value_and_an_interval_agree_with_rejection(mixture, rng, per_sample):
     """The value moves both the component and the probability of the interval."""
     n = 30_000
-    draws = ConditionalMixture(mixture, observe([0], [1.0])).sample(200_000, rng)
+    draws = ConditionalMixture(mixture, observe([0], [1.0])).sample(1_000_000, rng)
     values = np.full((n, 1), 1.0) if per_sample else [1.0]
     observed = observe([0], values, [1], [-1.0], [0.0])
     expected = draws[observed.holds(draws)]
+    assert len(expected) > 10_000
     samples = ConditionalMixture(mixture, observed).sample(n, rng)
     assert observed.holds(samples).all()
     free = [1, 2, 3]
