@@ -424,6 +424,8 @@ def train_denoiser(
     ------
     ValueError
         If `n_validation` leaves no rows to train on.
+    FloatingPointError
+        If the training diverges and leaves no finite weights.
 
     Notes
     -----
@@ -475,6 +477,7 @@ def train_denoiser(
         criterion=_WeightedMean,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=weight_decay,
+        optimizer__fused=True,
         lr=lr,
         max_epochs=max_epochs,
         train_split=predefined_split(valid) if n_validation else None,
@@ -496,6 +499,11 @@ def train_denoiser(
     if ema_decay is not None or best.weights is not None:
         loss.load_state_dict(evaluated.state_dict() if best.weights is None else best.weights)
     loss.eval()
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in loss.parameters()):
+        raise FloatingPointError(
+            f"The training diverged: its weights are not finite. Lower lr={lr} or "
+            f"clip_norm={clip_norm}."
+        )
     # An interrupt leaves an epoch without its losses.
     finished = [epoch for epoch in net.history if monitor in epoch]
     return TrainingHistory(

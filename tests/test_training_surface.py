@@ -293,6 +293,31 @@ def test_validation_must_leave_rows_to_train_on(n_validation):
         train_denoiser(problem(), conditional_gaussian(60), n_validation=n_validation)
 
 
+def test_a_training_that_diverges_says_so():
+    data = conditional_gaussian(60)
+    data["x_0"][10] = torch.inf
+    with pytest.raises(FloatingPointError, match="diverged"):
+        train_denoiser(problem(), data, n_validation=20, max_epochs=2)
+
+
+def test_weights_from_before_a_divergence_are_kept():
+    def poison(net):
+        for parameter in net.module_.parameters():
+            parameter.data.fill_(torch.nan)
+
+    history = train_denoiser(
+        problem(),
+        conditional_gaussian(60),
+        n_validation=20,
+        batch_size=40,
+        max_epochs=50,
+        patience=3,
+        callbacks=[("poison", At(poison, batch=5))],
+    )
+    assert history.best_epoch < 4
+    assert len(history.loss_curve) < 50
+
+
 def test_several_draws_make_the_loss_less_noisy_and_no_different():
     data = conditional_gaussian(400)
     single, several = (problem(n_draws=n) for n in (1, 16))

