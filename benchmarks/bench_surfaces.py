@@ -59,7 +59,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--paper", action="store_true", help="train the paper's model too, and compare"
+        "--paper", action="store_true", help="train the paper's model too"
     )
     parser.add_argument("--max-epochs", type=int, default=2000, help="of the paper's model")
     parser.add_argument("--verbose", action="store_true", help="print a line per epoch")
