@@ -125,7 +125,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         Standard deviations by which returns are standardised.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where `X` had some.
 
     See Also
@@ -269,8 +269,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         self._set_covariance(result.covariance)
         self.scale_ = np.sqrt(result.covariance.diagonal())
         correlation = result.covariance / np.outer(self.scale_, self.scale_)
-        weights = recency_weights(len(x), self.half_life_)
-        self.law_: Any = StoppedLaw().fit(centred / self.scale_, weights, correlation)
+        self.law_: Any = StoppedLaw().fit(centred / self.scale_, result.day_weights, correlation)
 
     def _fit_paper(self, x: np.ndarray) -> None:
         from sklearn_diffusion.laws.hidden_layer import HiddenLayerLaw

@@ -86,7 +86,7 @@ class RandomWalkForecaster(_FromToday):
         Number of cells of a surface.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         If `fit` saw a DataFrame.
 
     Examples
@@ -183,7 +183,7 @@ class BootstrapForecaster(_FromToday):
         Number of cells of a surface.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         If `fit` saw a DataFrame.
 
     Notes

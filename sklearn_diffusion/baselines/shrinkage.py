@@ -76,7 +76,7 @@ def quadratic_inverse_shrinkage(X: ArrayLike, *, assume_centered: bool = False) 
     True
     """
     rows = check_array(X, dtype=np.float64, ensure_min_samples=1 if assume_centered else 2)
-    n_samples, n_features = rows.shape
+    n_samples = len(rows)
     constant = np.flatnonzero(np.ptp(rows, axis=0) == 0)
     if n_samples > 1 and len(constant):
         raise ValueError(f"X has constant column(s): {constant.tolist()}.")
@@ -148,7 +148,7 @@ class QuadraticInverseShrinkage(EmpiricalCovariance):
         Inverse of the covariance, where `store_precision`.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where `X` had some.
 
     See Also

@@ -337,7 +337,9 @@ def make_iv_surfaces(
         vix : ndarray of shape (n_days,)
             30-day variance-swap volatility, in percent.
         dates : DatetimeIndex of length n_days
+            Business days.
         grid : SurfaceGrid
+            Grid of the surfaces.
         oracle : SurfaceOracle
             ``oracle.sample_next(day, n_samples, random_state)`` draws from the true law of the
             day after, which knows the hidden state: no forecast has a better CRPS in

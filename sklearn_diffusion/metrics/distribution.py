@@ -184,10 +184,10 @@ def cramer_von_mises(
         Real returns, best days that the model has not seen.
     synthetic : array-like of shape (n_synthetic, n_assets)
         Draws from the model, in the unit of `real`.
-    portfolios : {"marginals", "long_only", "long_short"} or array-like of shape \
-            (n_portfolios, n_assets), default="marginals"
+    portfolios : {"marginals", "long_only", "long_short"} or array-like, default="marginals"
         What to test: each asset alone, random portfolios (see `random_portfolios`; the long-short
-        ones are scaled by the standard deviations of `real`), or these weights.
+        ones are scaled by the standard deviations of `real`), or these weights of shape
+        (n_portfolios, n_assets).
     n_portfolios : int, default=200
         Number of random portfolios.
     significance : float, default=0.05

@@ -229,7 +229,7 @@ class EWMAConditioner(TransformerMixin, BaseEstimator):
         Number of cells of a surface.
     n_features_in_ : int
         ``n_cells_ + 2``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         If `fit` saw a DataFrame.
 
     See Also
@@ -327,7 +327,7 @@ class EWMAConditioner(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        input_features : array-like of str of shape (n_features_in_,), default=None
+        input_features : array-like of str of shape (n_features,), default=None
             Names of the input's columns. By default those seen in `fit`, else the names of the
             grid's cells, else their positions.
 
