@@ -316,7 +316,7 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         if self.network is None and not self.closed_form:
             raise ValueError("closed_form=False needs a network: there is nothing else to fit.")
         features, targets = self._validate_fit(X, y)
-        rng = check_random_state(self.random_state)
+        rng = check_random_state(draw_seed(self.random_state))
         self.seed_ = draw_seed(rng)
         self.n_cells_ = targets.shape[1]
         coding: SurfaceCoding = IncrementCoding() if self.target == "increment" else LevelCoding()
