@@ -1,4 +1,4 @@
-"""What a diffusion model of returns is good for, in two minutes on two cores: `make demo`.
+"""What diffusion models of returns and of surfaces are good for, in two minutes: `make demo`.
 
 Everything is measured on days that no model has seen. Tables go to the terminal and pictures to
 outputs/.
@@ -10,10 +10,11 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from demo_output import Progress, save, title
+from demo_surfaces import surfaces_demo
 from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
@@ -50,6 +51,7 @@ def main() -> None:
     began = time.perf_counter()
     pd.set_option("display.width", 120)
     returns_demo(outputs)
+    surfaces_demo(outputs)
     print(f"\nDone in {time.perf_counter() - began:.0f} s. Pictures: {outputs.resolve()}")
 
 
@@ -382,40 +384,6 @@ def stress_test(model: DiffusionCovarianceEstimator, test: pd.DataFrame, path: P
     ax.set_title(f"Given that {STRESSED} falls by {-high:.0%} to {-low:.0%}", loc="left")
     ax.legend(frameon=False, loc="lower right")
     save(figure, path)
-
-
-# Terminal and files
-
-
-class Progress:
-    """A line of twenty dots, one by one as `callback(done, total)` reports, and the time taken."""
-
-    def __init__(self, label: str):
-        self.label = label
-
-    def __enter__(self) -> Progress:
-        self.began, self.n_dots = time.perf_counter(), 0
-        print(self.label, end=" ", flush=True)
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        dots = 20 * done // total
-        print("." * (dots - self.n_dots), end="", flush=True)
-        self.n_dots = dots
-
-    def __exit__(self, *exception: object) -> None:
-        print(f" {time.perf_counter() - self.began:.0f} s", flush=True)
-
-
-def title(text: str) -> None:
-    print(f"\n{text}\n{'=' * len(text)}", flush=True)
-
-
-def save(figure: Any, path: Path) -> None:
-    for ax in figure.axes:
-        ax.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
-    import_pyplot().close(figure)
 
 
 if __name__ == "__main__":
