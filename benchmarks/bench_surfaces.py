@@ -58,9 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--paper", action="store_true", help="train the paper's model too"
-    )
+    parser.add_argument("--paper", action="store_true", help="train the paper's model too")
     parser.add_argument("--max-epochs", type=int, default=2000, help="of the paper's model")
     parser.add_argument("--verbose", action="store_true", help="print a line per epoch")
     parser.add_argument("--panel", help="only the panel of this name")
@@ -68,7 +66,8 @@ def main() -> None:
     chosen = (panel for panel in panels() if options.panel in (None, panel.name))
     if options.paper:
         for panel in chosen:
-            compare_with_paper(panel, options.max_epochs, int(options.verbose))
+            paper = train_paper(panel, options.max_epochs, int(options.verbose))
+            compare_with_paper(panel, paper)
         return
     for panel in chosen:
         compare_with_baselines(panel)
@@ -129,40 +128,43 @@ def compare_with_baselines(panel: SurfacePanel) -> None:
 # The paper's model
 
 
-def compare_with_paper(panel: SurfacePanel, max_epochs: int, verbose: int) -> None:
-    """The paper's model after its early stop, in the same table as the default and the baselines.
-
-    All its test days are sampled in few steps; the paper's ancestral sampling, twenty times as
-    long, is compared with that on some of them.
-    """
-    print(f"\n{panel}\none seed, {N_PAPER_SAMPLES} samples a day", flush=True)
+def train_paper(
+    panel: SurfacePanel, max_epochs: int, verbose: int
+) -> ConditionalIVSurfaceForecaster:
+    """The paper's model after its early stop, or after so many epochs."""
+    print(f"\n{panel}", flush=True)
     began = time.perf_counter()
     paper = ConditionalIVSurfaceForecaster.paper(
         panel.grid, max_epochs=max_epochs, random_state=0, verbose=verbose
     ).fit(panel.X_train, panel.y_train)
-    seconds = time.perf_counter() - began
-    n_epochs = len(paper.loss_curve_)
+    validation = paper.validation_loss_curve_
     print(
-        f"paper: {n_epochs} epochs in {seconds:.0f} s, best validation loss in epoch "
-        f"{paper.validation_loss_curve_.argmin() + 1}",
+        f"paper: {len(validation)} epochs in {time.perf_counter() - began:.0f} s, least validation "
+        f"loss {validation.min():.4f} in epoch {validation.argmin() + 1}",
         flush=True,
     )
+    return paper
+
+
+def compare_with_paper(panel: SurfacePanel, paper: ConditionalIVSurfaceForecaster) -> None:
+    """Score the paper's model in one table with the default and the baselines.
+
+    All test days are sampled in few steps; the paper's ancestral sampling, twenty times as long, is
+    compared with that on some of them.
+    """
+    print(f"one seed, {N_PAPER_SAMPLES} samples a day", flush=True)
     figures, reference = score_baselines_and_default(panel, N_PAPER_SAMPLES, seed=0)
-    paper.set_params(sampler="multistep", n_sampling_steps=N_FEW_STEPS)
+    # At full noise the network's error counts a thousandfold; ten deviations bind nowhere else.
+    paper.set_params(sampler="multistep", n_sampling_steps=N_FEW_STEPS, clip_denoised=10.0)
     samples = paper.sample(panel.X_test, N_PAPER_SAMPLES)
-    exploded = ~np.isfinite(samples).all(axis=(0, 2))
-    if exploded.any():
-        print(f"paper: infinite volatilities on {exploded.sum()} of {len(exploded)} test days")
-        show(pd.DataFrame(figures).T)
-        return
     figures["diffusion, paper"], daily = score(panel, samples, samples.mean(axis=0))
     figures["diffusion, paper"]["DM t"] = difference(daily, reference)
     show(pd.DataFrame(figures).T)
 
     days = np.linspace(0, len(panel.X_test) - 1, N_ANCESTRAL_DAYS).astype(int)
+    y, mask = panel.y_test.iloc[days], panel.mask_test[days]
     paper.set_params(sampler="ddpm", n_sampling_steps=N_ANCESTRAL_STEPS)
     ancestral = paper.sample(panel.X_test.iloc[days], N_PAPER_SAMPLES)
-    y, mask = panel.y_test.iloc[days], panel.mask_test[days]
     few, many = (
         1e4 * crps(y, values, mask=mask, log=True) for values in (samples[:, days], ancestral)
     )
