@@ -56,10 +56,12 @@ print((100 * volatility).T.round(1).iloc[:, :8].to_string())
 # %%
 figure, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
 order = volatility.sort_values("days it happened").index
-for name, colour, marker in zip(
-    volatility, ("tab:orange", "tab:orange", "tab:blue", "tab:blue"), "_o_o", strict=True
-):
-    ax.plot(100 * volatility.loc[order, name], marker, color=colour, markersize=9, label=name)
+for name, colour in zip(volatility, ("tab:red", "tab:red", "tab:blue", "tab:blue"), strict=True):
+    style = {"marker": ".", "markersize": 7, "alpha": 0.6}
+    if name.startswith("JPM"):
+        style = {"marker": "_", "markersize": 16, "markeredgewidth": 2}
+    label = f"scenarios: {name}" if name.startswith("JPM") else name
+    ax.plot(100 * volatility.loc[order, name], linestyle="", color=colour, label=label, **style)
 ax.set(ylabel="Volatility given JPM (% a day)")
 ax.tick_params(axis="x", rotation=45)
 ax.legend(frameon=False)
