@@ -39,7 +39,6 @@ from sklearn_diffusion.metrics import (
 from sklearn_diffusion.plotting import (
     ArbitrageDisplay,
     FanDisplay,
-    LossCurveDisplay,
     ReliabilityDisplay,
     SurfaceDisplay,
 )
@@ -71,7 +70,6 @@ print(f"{X.shape[0]} days, {X.shape[1]} features:", *X.columns[-12:], sep="\n  "
 model = ConditionalIVSurfaceForecaster(market.grid, random_state=0).fit(X_train, y_train)
 gain, error = model.network_gain_
 print(f"the network lowers the validation loss by {gain:.1e}, give or take {error:.1e}")
-display = LossCurveDisplay.from_estimator(model)
 
 # %%
 # Samples
@@ -86,7 +84,9 @@ low, high = market.grid.unflatten(np.quantile(samples[:, day], (0.05, 0.95), axi
 real, before = market.grid.unflatten(np.stack([y_test.iloc[day], today[day]]))
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
-for ax, column in zip(axes, (1, 3, 8), strict=True):
+for ax, (name, column) in zip(
+    axes, {"One week": 1, "One month": 3, "One year": 8}.items(), strict=True
+):
     ax.fill_between(
         market.grid.moneyness,
         100 * low[:, column],
@@ -96,7 +96,7 @@ for ax, column in zip(axes, (1, 3, 8), strict=True):
     )
     ax.plot(market.grid.moneyness, 100 * before[:, column], "--", color="grey", label="today")
     ax.plot(market.grid.moneyness, 100 * real[:, column], ".k", label="tomorrow")
-    ax.set_title(f"Tenor {12 * market.grid.tenors[column]:.2g} months", loc="left")
+    ax.set_title(name, loc="left")
     ax.set_xlabel("Moneyness")
 axes[0].set_ylabel("Implied volatility (%)")
 axes[0].legend(frameon=False)
