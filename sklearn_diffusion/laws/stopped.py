@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
+from sklearn.utils.extmath import svd_flip
 
 from sklearn_diffusion.laws.conditional import ConditionalMixture
 from sklearn_diffusion.laws.conditioning import Conditioning
@@ -97,6 +98,8 @@ class StoppedLaw:
         """
         n, d = z.shape
         eigenvalues, vectors = eigh(covariance)
+        # Signs are arbitrary; fixing them keeps the noise of a seed where rounding differs.
+        vectors = svd_flip(vectors, None)[0]
         eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
         colour = vectors * np.sqrt(eigenvalues)
         u = z @ (vectors / np.sqrt(eigenvalues))

@@ -6,41 +6,51 @@ at time t has the covariance
 
 .. math:: \Sigma_t = U \, \mathrm{diag}\left((1 - t) \ell_j + t\right) U^\top :
 
-**the stopping time is a shrinkage intensity** towards the identity in z-scored units. The spectrum
-:math:`\ell` is that of the recency-weighted correlation, freed of the spread that a finite number
-of days puts on it (quadratic-inverse shrinkage at the effective number of days): noise of its own
-size for every direction, the vector b of the paper in the eigenbasis.
+**the stopping time is a shrinkage intensity** towards the identity in z-scored units. What is
+stopped is the correlation of weighted, tempered days:
 
-Both the stopping time and the half-life of the weights are chosen on days that the fit has not
-seen. The likelihood-weighted denoising score-matching loss of a linear score, integrated over all
-noise levels, is the Gaussian log-likelihood up to a constant, so that is what a rolling origin
-compares,
+- *Weights.* A day counts by its recency and by the likeness of its market to today's: a Gaussian
+  kernel in the log of a moving average of squared z-scores, known the day before. Returns are
+  conditioned on the volatility state.
+- *Tempering.* Within their state days still differ in scale. Dividing each by a quarter power of
+  its own mean square lets turbulent days inform the correlations without dominating them.
+- *Spectrum.* The eigenvalues :math:`\ell` are freed of the spread that finitely many days put on
+  them, by quadratic-inverse shrinkage at the effective number of days: noise of its own size for
+  every direction, the vector b of the paper in the eigenbasis.
 
-.. math:: L(h, t) = \mathrm{mean}_s \; y_s^\top \Sigma^{-1} y_s + \log \det \Sigma,
+The stopping time and the half-life of the recency weights are chosen on days that the fit has not
+seen. The denoising score-matching loss of a linear score, integrated over all noise levels with
+likelihood weighting, is the Gaussian log-likelihood up to a constant, so that is what is compared,
+
+.. math:: L(h, t) = \log \det \Sigma + \mathrm{mean}_s \; y_s^\top \Sigma^{-1} y_s ,
 
 free of units and in closed form. Candidates whose loss is within its standard error of the best
-one's are not told apart by the data: they are averaged instead of the luckiest one chosen.
+one's are not told apart by the data: the law is their mixture, and its covariance their average.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy.linalg import eigh
+from scipy.signal import lfilter
 
 from sklearn_diffusion.baselines.shrinkage import (
     EIGENVALUE_FLOOR,
     quadratic_inverse_eigenvalues,
 )
 
-__all__ = ["StoppedCovariance", "fit_stopped_covariance", "recency_weights"]
+__all__ = ["STOP_TIMES", "StoppedCovariance", "fit_stopped_covariance", "recency_weights"]
 
-STOP_TIMES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
-HALF_LIVES = (63.0, 125.0, 250.0, 500.0, None)
-# A month ahead, as portfolios are held; a year of origins.
-HORIZON, N_ORIGINS, MIN_DAYS = 21, 12, 60
+STOP_TIMES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.45, 0.7)
+HALF_LIVES = (63.0, 189.0, None)
+# A month ahead, as portfolios are held; the origins of the last 20 months, or as many folds.
+HORIZON, N_ORIGINS = 21, 20
+TEMPERING = 0.25
+STATE_BANDWIDTH, STATE_DECAY, STATE_START = 1.25, 0.9, 20
 
 
 def recency_weights(n_days: int, half_life: float | None) -> np.ndarray:
@@ -49,6 +59,83 @@ def recency_weights(n_days: int, half_life: float | None) -> np.ndarray:
         return np.full(n_days, 1 / n_days)
     weights = 0.5 ** (np.arange(n_days)[::-1] / half_life)
     return weights / weights.sum()
+
+
+def volatility_state(mean_squares: np.ndarray, decay: float = STATE_DECAY) -> np.ndarray:
+    """Log of the moving average of the mean squared z-scores, as known before each day.
+
+    Parameters
+    ----------
+    mean_squares : ndarray of shape (n,)
+        Mean squared z-score of each day.
+    decay : float, default=0.9
+        Decay of the average.
+
+    Returns
+    -------
+    state : ndarray of shape (n + 1,)
+        The last entry is the state after the last day.
+    """
+    start = mean_squares[:STATE_START].mean()
+    average, _ = lfilter([1 - decay], [1, -decay], mean_squares, zi=[decay * start])
+    return np.log(np.maximum(np.append(start, average), 1e-12))
+
+
+@dataclass(frozen=True)
+class _Days:
+    """Tempered days in time order, and the volatility state before each and after the last.
+
+    `exchangeable` days have no order, hence neither recency nor a state. Their law is that of the
+    whole period, so they are not tempered either.
+    """
+
+    unit: np.ndarray
+    tempered: np.ndarray
+    state: np.ndarray
+    exchangeable: bool
+
+    @classmethod
+    def of(cls, x: np.ndarray, exchangeable: bool) -> _Days:
+        unit = x.std(0)
+        # A day's asset that has stood still so far says nothing about the day.
+        unit = np.where(unit > 0, unit, np.inf)
+        state = volatility_state(_mean_squares(x, unit))
+        return cls(unit, x if exchangeable else _temper(x, unit), state, exchangeable)
+
+    def temper(self, x: np.ndarray) -> np.ndarray:
+        """Temper other days, in the units of these."""
+        return x if self.exchangeable else _temper(x, self.unit)
+
+    def weights(self, half_life: float | None) -> np.ndarray:
+        """Weights of the days for what follows them; sum one."""
+        weights = recency_weights(len(self.tempered), half_life)
+        if not self.exchangeable:
+            distance = (self.state[:-1] - self.state[-1]) / STATE_BANDWIDTH
+            weights = weights * np.exp(-0.5 * distance**2)
+            weights /= weights.sum()
+        return weights
+
+
+def _mean_squares(x: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    return np.maximum(((x / unit) ** 2).mean(1), 1e-12)
+
+
+def _temper(x: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    return x / _mean_squares(x, unit)[:, None] ** (TEMPERING / 2)
+
+
+def _splits(x: np.ndarray, exchangeable: bool) -> list[tuple[_Days, np.ndarray]]:
+    """Training and held-out days: a rolling origin, or folds of days without order."""
+    n = len(x)
+    if not exchangeable:
+        origins = range(n - HORIZON, max(n // 2, 2) - 1, -HORIZON)[:N_ORIGINS]
+        return [(_Days.of(x[:o], exchangeable), x[o : o + HORIZON]) for o in origins]
+    n_folds = min(N_ORIGINS, n // HORIZON)
+    if n_folds < 2:
+        return []
+    # Days are dealt to folds by their size, so that the folds do not depend on the order.
+    fold = np.linalg.norm(x / x.std(0), axis=1).argsort().argsort() % n_folds
+    return [(_Days.of(x[fold != k], exchangeable), x[fold == k]) for k in range(n_folds)]
 
 
 @dataclass(frozen=True)
@@ -66,9 +153,8 @@ class _Spectrum:
     rest: float
 
     @classmethod
-    def fit(cls, x: np.ndarray, half_life: float | None) -> _Spectrum:
+    def fit(cls, x: np.ndarray, weights: np.ndarray) -> _Spectrum:
         n, d = x.shape
-        weights = recency_weights(n, half_life)
         scale = np.sqrt(weights @ x**2)
         rows = x * (np.sqrt(weights)[:, None] / scale)
         if d <= n:
@@ -94,16 +180,16 @@ class _Spectrum:
         variances = ((z @ self.vectors) ** 2).mean(0)
         loss = (variances / stopped + np.log(stopped)).sum(1) + 2 * np.log(self.scale).sum()
         if r < d:
-            beyond = (z**2).sum(1).mean() - variances.sum()
+            beyond = max((z**2).sum(1).mean() - variances.sum(), 0.0)
             loss += (beyond / rest + (d - r) * np.log(rest))[:, 0]
         return loss / d
 
-    def covariance(self, stop_times: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Weighted sum of the covariances at the stopping times, in asset units, (d, d)."""
+    def correlation(self, stop_times: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Weighted sum of the stopped correlations, (d, d); its diagonal is nearly constant."""
         stopped, rest = (weights @ values for values in self.stopped(stop_times))
         correlation = (self.vectors * (stopped - rest)) @ self.vectors.T
         correlation[np.diag_indices_from(correlation)] += rest
-        return correlation * np.outer(self.scale, self.scale)
+        return correlation
 
 
 @dataclass(frozen=True)
@@ -118,15 +204,18 @@ class StoppedCovariance:
         Stopping time in [0, 1), the weighted mean of the candidates.
     half_life : float or None
         Half-life of the recency weights in days, the best candidate's; None weighs all days alike.
+    day_weights : ndarray of shape (n,)
+        Weights of the training days in the law; they sum to one.
     weights : ndarray of shape (n_half_lives, n_stop_times)
         Weights of the candidates in the average.
-    losses : ndarray of shape (n_origins, n_half_lives, n_stop_times) or None
+    losses : ndarray of shape (n_splits, n_half_lives, n_stop_times) or None
         Held-out losses; None where nothing was left to choose.
     """
 
     covariance: np.ndarray
     stop_time: float
     half_life: float | None
+    day_weights: np.ndarray
     weights: np.ndarray
     losses: np.ndarray | None
 
@@ -145,42 +234,55 @@ def fit_stopped_covariance(
     stop_time : float or "auto", default="auto"
         Stopping time in [0, 1).
     half_life : float, None or "auto", default="auto"
-        Half-life of the recency weights, in days; None weighs all days alike.
+        Half-life of the recency weights, in days; None takes the days as exchangeable: without an
+        order, weights or tempering.
 
     Returns
     -------
     result : StoppedCovariance
     """
-    n = len(x)
+    exchangeable = half_life is None
+    n, d = x.shape
     stops = np.array(STOP_TIMES if stop_time == "auto" else [stop_time], dtype=float)
     half_lives = HALF_LIVES if half_life == "auto" else (half_life,)
-    origins = range(n - HORIZON, max(n // 2, MIN_DAYS) - 1, -HORIZON)[:N_ORIGINS]
+    splits = _splits(x, exchangeable)
     losses = None
     weights = np.ones((len(half_lives), len(stops)))
-    if weights.size > 1 and len(origins) > 0:
-        losses = np.array(
-            [
-                [
-                    _Spectrum.fit(x[:o], h).held_out_losses(x[o : o + HORIZON], stops)
-                    for h in half_lives
-                ]
-                for o in origins
-            ]
-        )
+    if weights.size > 1 and len(splits) > 1:
+        losses = np.array([_candidate_losses(*split, half_lives, stops) for split in splits])
         weights = _average_weights(losses)
     weights = weights / weights.sum()
-    covariance = np.zeros((x.shape[1], x.shape[1]))
+    days = _Days.of(x, exchangeable)
+    covariance, day_weights = np.zeros((d, d)), np.zeros(n)
     for h, row in zip(half_lives, weights, strict=True):
         if row.sum() > 1e-6:
-            covariance += _Spectrum.fit(x, h).covariance(stops, row)
-    best = int(weights.sum(1).argmax())
+            day_weight = days.weights(h)
+            spectrum = _Spectrum.fit(days.tempered, day_weight)
+            # Tempering has taken a factor from all assets alike, which is given back.
+            lost = np.log(day_weight @ x**2 / (day_weight @ days.tempered**2)).mean()
+            scale = np.exp(lost / 2) * spectrum.scale
+            covariance += spectrum.correlation(stops, row) * np.outer(scale, scale)
+            day_weights += row.sum() * day_weight
     return StoppedCovariance(
         (covariance + covariance.T) / 2,
         float(weights.sum(0) @ stops),
-        half_lives[best],
+        half_lives[int(weights.sum(1).argmax())],
+        day_weights / day_weights.sum(),
         weights,
         losses,
     )
+
+
+def _candidate_losses(
+    days: _Days,
+    held_out: np.ndarray,
+    half_lives: Sequence[float | None],
+    stop_times: np.ndarray,
+) -> np.ndarray:
+    """Held-out loss of every candidate, (n_half_lives, n_stop_times)."""
+    spectra = [_Spectrum.fit(days.tempered, days.weights(h)) for h in half_lives]
+    tempered = days.temper(held_out)
+    return np.array([spectrum.held_out_losses(tempered, stop_times) for spectrum in spectra])
 
 
 def _average_weights(losses: np.ndarray) -> np.ndarray:

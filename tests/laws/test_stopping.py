@@ -22,15 +22,41 @@ def panel(n, d, seed=0):
     return returns - returns.mean(0)
 
 
-def dense_covariance(x, stop_time, half_life):
-    """The definition, with all d eigenvectors formed."""
-    weights = recency_weights(len(x), half_life)
+def tempered_days(x, unit):
+    """Days divided by the quarter power of their mean squared z-score."""
+    return x / ((x / unit) ** 2).mean(1)[:, None] ** (stopping.TEMPERING / 2)
+
+
+def day_weights(x, half_life):
+    """Recency times a Gaussian kernel in the state, the log of a causal moving average."""
+    squares = ((x / x.std(0)) ** 2).mean(1)
+    state = [squares[: stopping.STATE_START].mean()]
+    for value in squares:
+        state.append(stopping.STATE_DECAY * state[-1] + (1 - stopping.STATE_DECAY) * value)
+    distance = np.log(state[:-1]) - np.log(state[-1])
+    kernel = np.exp(-0.5 * (distance / stopping.STATE_BANDWIDTH) ** 2)
+    weights = recency_weights(len(x), half_life) * kernel
+    return weights / weights.sum()
+
+
+def dense_spectral_covariance(x, weights, stop_time):
+    """The stopped covariance of weighted days, with all d eigenvectors formed."""
     scale = np.sqrt(weights @ x**2)
     z = x / scale
     eigenvalues, vectors = np.linalg.eigh(z.T @ (weights[:, None] * z))
     clean = quadratic_inverse_eigenvalues(eigenvalues.clip(min=0), 1 / (weights @ weights))
     stopped = (1 - stop_time) * clean + stop_time
     return (vectors * stopped) @ vectors.T * np.outer(scale, scale)
+
+
+def dense_covariance(x, stop_time, half_life):
+    """The definition; days without a half-life are exchangeable."""
+    if half_life is None:
+        return dense_spectral_covariance(x, recency_weights(len(x), None), stop_time)
+    weights = day_weights(x, half_life)
+    tempered = tempered_days(x, x.std(0))
+    lost = np.exp(np.log(weights @ x**2 / (weights @ tempered**2)).mean())
+    return lost * dense_spectral_covariance(tempered, weights, stop_time)
 
 
 @pytest.mark.parametrize("half_life", [7.0, 100.0, None])
@@ -58,19 +84,37 @@ def test_covariance_equals_the_dense_definition(shape, stop_time, half_life):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_losses_are_held_out_gaussian_likelihoods(shape):
-    """-2 log p per feature, up to log 2 pi, of days that the fit has not seen."""
+    """-2 log p per feature, up to log 2 pi, of tempered days that the fit has not seen."""
     x = panel(*shape)
     result = fit_stopped_covariance(x)
     n, horizon = len(x), stopping.HORIZON
     for origin, h, s in [(0, 0, 0), (1, -1, -1), (2, 2, 5), (-1, 1, 3)]:
         first = range(n - horizon, 0, -horizon)[: len(result.losses)][origin]
-        covariance = fit_stopped_covariance(
-            x[:first], stopping.STOP_TIMES[s], stopping.HALF_LIVES[h]
-        ).covariance
+        seen, later = x[:first], x[first : first + horizon]
+        unit = seen.std(0)
+        covariance = dense_spectral_covariance(
+            tempered_days(seen, unit),
+            day_weights(seen, stopping.HALF_LIVES[h]),
+            stopping.STOP_TIMES[s],
+        )
         law = multivariate_normal(cov=covariance, allow_singular=False)
-        likelihood = law.logpdf(x[first : first + horizon]).mean()
-        expected = -2 * likelihood / shape[1] - np.log(2 * np.pi)
+        expected = -2 * law.logpdf(tempered_days(later, unit)).mean() / shape[1] - np.log(2 * np.pi)
         assert result.losses[origin, h, s] == pytest.approx(expected, rel=1e-6)
+
+
+def test_exchangeable_days_have_no_order(rng):
+    x = panel(300, 6)
+    plain, shuffled = (fit_stopped_covariance(v, half_life=None) for v in (x, rng.permutation(x)))
+    np.testing.assert_allclose(shuffled.covariance, plain.covariance, rtol=1e-9)
+    assert shuffled.stop_time == pytest.approx(plain.stop_time)
+
+
+def test_days_of_todays_volatility_state_count_more():
+    x = panel(300, 6)
+    x[:100] *= 4
+    x[-40:] *= 4
+    weights = fit_stopped_covariance(x, 0.1, 1e6).day_weights
+    assert weights[:100].mean() > 2 * weights[120:250].mean()
 
 
 @pytest.mark.parametrize(("model", "data"), [(1.0, 2.0), (0.3, 1.5), (2.0, 0.4)])
@@ -104,7 +148,8 @@ def test_automatic_covariance_is_the_average_of_the_candidates(shape):
     assert result.weights.shape == (len(stopping.HALF_LIVES), len(stopping.STOP_TIMES))
     assert result.weights.min() >= 0 and result.weights.sum() == pytest.approx(1)
     expected = sum(
-        weight * fit_stopped_covariance(x, t, h).covariance
+        # Half-lives without end, not None: the days of a candidate are not exchangeable.
+        weight * fit_stopped_covariance(x, t, 1e12 if h is None else h).covariance
         for h, row in zip(stopping.HALF_LIVES, result.weights, strict=True)
         for t, weight in zip(stopping.STOP_TIMES, row, strict=True)
     )
