@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from copy import deepcopy
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.utils import Tags, check_random_state, check_scalar
+from sklearn.utils import Tags, check_consistent_length, check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -103,7 +105,7 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
     n_predict_samples : int, default=500
         Samples whose mean is `predict`.
     n_jobs : int, default=None
-        Processes over which sampling is split by days, through joblib.
+        Processes over which a network's sampling is split by days, through joblib.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the network computes; "auto" is CUDA where there is one. Noise is drawn on the CPU.
     verbose : int, default=0
@@ -311,10 +313,13 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         ------
         ValueError
             If shapes do not match the grid, a value is missing (named by day and column), a
-            volatility is not positive, dates are out of order, or there are too few days.
+            volatility is not positive, dates are out of order or differ between X and y, or there
+            are too few days.
         """
         if self.network is None and not self.closed_form:
             raise ValueError("closed_form=False needs a network: there is nothing else to fit.")
+        if not self.channels or not all(isinstance(n, Integral) and n > 0 for n in self.channels):
+            raise ValueError(f"channels must be positive integers, got {self.channels!r}.")
         features, targets = self._validate_fit(X, y)
         rng = check_random_state(draw_seed(self.random_state))
         self.seed_ = draw_seed(rng)
@@ -463,7 +468,7 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         """
         features = self._validate_predict(X)
         n = self.n_predict_samples
-        blocks = [block.mean(axis=0) for block in self._sample_blocks(features, n, self.seed_)]
+        blocks = [block.mean(axis=0) for block in self._sample_blocks(features, n)]
         return np.concatenate(blocks)
 
     def sample(
@@ -490,61 +495,70 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         """
         features = self._validate_predict(X)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        seed = self.seed_ if random_state is None else draw_seed(random_state)
-        return np.concatenate(list(self._sample_blocks(features, n_samples, seed)), axis=1)
+        blocks = list(self._sample_blocks(features, n_samples, random_state))
+        return np.concatenate(blocks, axis=1)
 
     def _sample_blocks(
-        self, features: ForecastFeatures, n_samples: int, seed: int
+        self,
+        features: ForecastFeatures,
+        n_samples: int,
+        random_state: int | np.random.RandomState | None = None,
     ) -> Iterator[NDArray]:
         """Samples (n_samples, n_block, n_cells) of blocks of days that fit into memory."""
+        from sklearn_diffusion.diffusion import ScaleMixtureDenoiser
+
+        seed = draw_seed(self.seed_ if random_state is None else random_state)
         n_days = len(features.today)
-        size = max(1, _MAX_BLOCK // (n_samples * self.n_cells_))
+        share = math.ceil(n_days / effective_n_jobs(self.n_jobs))
+        size = max(1, min(share, _MAX_BLOCK // (n_samples * self.n_cells_)))
         blocks = [
             ForecastFeatures(*(part[start : start + size] for part in features))
             for start in range(0, n_days, size)
         ]
+        if isinstance(self.denoiser_, ScaleMixtureDenoiser):
+            # The law is the same every day: one walk of the noise serves them all.
+            w = self._draw(n_samples, seed)
+            return (self.coding_.affine(block).to_volatility(w) for block in blocks)
         parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
         return parallel(delayed(self._sample_block)(block, n_samples, seed) for block in blocks)
 
     def _sample_block(self, features: ForecastFeatures, n_samples: int, seed: int) -> NDArray:
+        w = self._draw(n_samples, seed, self._condition(features))
+        return self.coding_.affine(features).to_volatility(w)
+
+    def _draw(self, n_samples: int, seed: int, condition: NDArray | None = None) -> NDArray:
+        """Standardised targets (n_samples, n_days, n_cells), of one day if nothing conditions."""
         import torch
 
-        from sklearn_diffusion.diffusion import ScaleMixtureDenoiser
         from sklearn_diffusion.surface_network import BoundedDenoiser, SharedNoise, make_sampler
 
-        unconditional = isinstance(self.denoiser_, ScaleMixtureDenoiser)
-        # Without a network the law is the same every day: one walk of the noise serves them all.
-        n_days = 1 if unconditional else len(features.today)
-        device = "cpu" if unconditional else resolve_device(self.device)
-        like = torch.empty(0, dtype=torch.float64 if unconditional else torch.float32)
-        denoiser = self.denoiser_.to(like.to(device))
+        if condition is None:
+            n_days, like = 1, torch.empty(0, dtype=torch.float64)
+        else:
+            n_days = len(condition)
+            like = torch.empty(0, dtype=torch.float32, device=resolve_device(self.device))
+        # A copy moves: the fitted model stays on the CPU, so that its pickle opens everywhere.
+        denoiser = deepcopy(self.denoiser_).to(like)
         if self.clip_denoised is not None:
             denoiser = BoundedDenoiser(denoiser, self.clip_denoised)
-        condition = None
-        if not unconditional:
-            condition = torch.from_numpy(self._condition(features)).to(like.to(device))
         w = make_sampler(self.sampler, self.n_sampling_steps).sample(
             denoiser,
             (n_samples, n_days, self.n_cells_),
-            SharedNoise(seed, like.to(device)),
-            condition,
+            SharedNoise(seed, like),
+            None if condition is None else torch.from_numpy(condition).to(like),
         )
-        return self.coding_.affine(features).to_volatility(w.double().cpu().numpy())
+        return w.double().cpu().numpy()
 
     def _validate_fit(
         self, X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame
     ) -> tuple[ForecastFeatures, NDArray]:
-        self._check_order(X)
+        self._check_days(X, y)
+        # Apart, because together NaN in y would be refused without a name for its day and cell.
+        common = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2}
         _, targets = validate_data(
-            self,
-            X,
-            y,
-            dtype=np.float64,
-            multi_output=True,
-            y_numeric=True,
-            ensure_all_finite=False,
-            ensure_min_samples=2,
+            self, X, y, validate_separately=(common, {**common, "ensure_2d": False})
         )
+        check_consistent_length(X, targets)
         if targets.ndim != 2 or targets.shape[1] != self.grid.n_cells:
             raise ValueError(
                 f"y must be 2-D, (n_days, n_cells), with the {self.grid.n_cells} cells of the "
@@ -581,9 +595,20 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         return features
 
     @staticmethod
-    def _check_order(X: ArrayLike | pd.DataFrame) -> None:
+    def _check_days(X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame) -> None:
         if isinstance(X, pd.DataFrame) and isinstance(X.index, pd.DatetimeIndex):
             check_dates(X.index, len(X))
+        if (
+            isinstance(X, pd.DataFrame)
+            and isinstance(y, pd.DataFrame)
+            and len(X) == len(y)
+            and not X.index.equals(y.index)
+        ):
+            row = np.flatnonzero(X.index != y.index)[0]
+            raise ValueError(
+                f"X and y differ in their index, first in row {row}: {X.index[row]} and "
+                f"{y.index[row]}. Both are indexed by the day on which the forecast is made."
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         # The trainer holds optimiser state and closures that do not pickle, and nothing fitted.
