@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
 from sklearn.covariance import EmpiricalCovariance
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -25,6 +24,7 @@ from sklearn_diffusion.laws.stopping import (
 )
 from sklearn_diffusion.metrics.validation import as_frame, check_varying
 from sklearn_diffusion.preprocessing.validation import check_dates
+from sklearn_diffusion.random_state import private_random_state
 
 if TYPE_CHECKING:
     from sklearn_diffusion.diffusion import Schedule
@@ -36,16 +36,17 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
     r"""Covariance matrix, and the whole law of returns behind it, by a diffusion model.
 
     A drop-in replacement for :class:`sklearn.covariance.LedoitWolf`. The default model is closed
-    form: returns are z-scored, diffused by a variance-preserving process and stopped early. The
+    form: returns are z-scored, diffused by a variance-preserving process and stopped early. Days
+    count by their recency and by the likeness of their market's volatility state to today's. The
     covariance of the stopped law is
 
     .. math:: \Sigma = D_s \, U \, \mathrm{diag}((1 - t) \ell + t) \, U^\top D_s,
 
-    with recency-weighted volatilities s and the spectrum l of recency-weighted correlations, freed
-    of the spread due to a finite sample. The stopping time t and the half-life of the weights are
-    chosen by held-out score-matching loss on a rolling origin inside the training window. `sample`
-    draws from a law with exactly this covariance, whose volatility states and heavy tails are
-    those of the training days.
+    with volatilities s and the spectrum l of correlations of the weighted days, freed of the spread
+    due to a finite sample (see `sklearn_diffusion.laws.stopping`). The stopping time t and the
+    half-life of the weights are chosen by held-out score-matching loss on a rolling origin inside
+    the training window. `sample` draws from a law with exactly this covariance, whose volatility
+    states and heavy tails are those of the training days.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         z-scored units. With "paper" the time of its own schedule, "auto" being 0.005.
     half_life : float, None or "auto", default="auto"
         Days after which a training day counts half. Rows must be in time order unless this is
-        None, which weighs all rows alike (exchangeable rows). With "paper", "auto" is None.
+        None, which takes them as exchangeable: no row counts more than another, and the law is that
+        of the whole period instead of tomorrow's. With "paper", "auto" is None.
     objective : {"quadrature", "monte_carlo"}, default="quadrature"
         How "paper" takes the expectation over the noise in its loss.
     schedule : {"vp", "sub_vp", "ve"}, default="vp"
@@ -70,8 +72,9 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
     a : float, default=None
         Power of the schedule's rate, at least 0; for "ve" its growth, above 1. None is 0, and 1e5
         for "ve".
-    t_max : float, default=0.9999
-        Last time of the schedule, below 1 where the power law is singular.
+    t_max : float, default=None
+        Last time of the schedule, below 1 where the power law is singular. None is 1 for "ve", and
+        elsewhere the time at which the slowest asset keeps a signal variance of 1e-4.
     time_conditioned : bool, default=True
         Whether the output layer of "paper" depends on time. False is eq. (71) as printed, whose
         reverse equation explodes unless `t_max` is small.
@@ -159,7 +162,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         "schedule": [StrOptions({"vp", "sub_vp", "ve"})],
         "b": [Interval(Real, 0, None, closed="neither"), "array-like", None],
         "a": [Interval(Real, 0, None, closed="left"), None],
-        "t_max": [Interval(Real, 0, None, closed="neither")],
+        "t_max": [Interval(Real, 0, None, closed="neither"), None],
         "time_conditioned": ["boolean"],
         "units": [StrOptions({"tanh", "cos"})],
         "n_units": [Interval(Integral, 1, None, closed="left")],
@@ -184,7 +187,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         schedule: Literal["vp", "sub_vp", "ve"] = "vp",
         b: float | ArrayLike | None = None,
         a: float | None = None,
-        t_max: float = 0.9999,
+        t_max: float | None = None,
         time_conditioned: bool = True,
         units: Literal["tanh", "cos"] = "tanh",
         n_units: int = 64,
@@ -295,7 +298,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
                 f"n_synthetic={self.n_synthetic} samples cannot give a positive definite "
                 f"covariance of {x.shape[1]} features."
             )
-        random_state = check_random_state(self.random_state)
+        random_state = private_random_state(self.random_state)
         weights = recency_weights(len(x), self.half_life_)
         self.location_ = np.zeros(x.shape[1]) if self.assume_centered else x.mean(axis=0)
         self.scale_ = np.sqrt(weights @ (x - self.location_) ** 2)
@@ -325,8 +328,9 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
                 f"b must be a number or one rate for each of the {n_features} features, got shape "
                 f"{rates.shape}."
             )
-        schedule = SCHEDULES[self.schedule](rates.tolist(), a, t_max=self.t_max)
-        if self.stop_time != "auto" and not 0 < self.stop_time < self.t_max:
+        kind, rates_list = SCHEDULES[self.schedule], rates.tolist()
+        schedule = kind(rates_list, a) if self.t_max is None else kind(rates_list, a, self.t_max)
+        if self.stop_time != "auto" and not 0 < self.stop_time < schedule.t_max:
             raise ValueError(
                 f"stop_time={self.stop_time} of score_model='paper' must be in (0, t_max): its "
                 "score is singular at 0."
@@ -366,7 +370,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
-        rng = check_random_state(self.random_state if random_state is None else random_state)
+        rng = private_random_state(self.random_state if random_state is None else random_state)
         observed = None
         if conditioning is not None and len(conditioning) > 0:
             observed = parse_conditioning(

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing, check_random_state, check_scalar
+from sklearn.utils import _safe_indexing, check_scalar
 from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from sklearn_diffusion.random_state import private_random_state
 
 __all__ = ["SamplingForecasterMixin", "draw_seed"]
 
@@ -30,9 +32,7 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     -------
     int
     """
-    if random_state is None:
-        random_state = np.random.RandomState()
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    return int(private_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 class SamplingForecasterMixin:

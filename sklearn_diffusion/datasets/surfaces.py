@@ -26,11 +26,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.integrate import simpson
 from scipy.special import expit
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.pricing import black_price
+from sklearn_diffusion.random_state import private_random_state
 
 __all__ = ["MarketState", "SSVIMarket", "SurfaceOracle", "make_iv_surfaces"]
 
@@ -279,7 +280,7 @@ class SurfaceOracle:
         -------
         ndarray of shape (n_samples, n_cells)
         """
-        rng = _generator(random_state)
+        rng = private_random_state(random_state)
         today = MarketState(*(np.full(n_samples, values[day]) for values in self.states))
         tomorrow, _ = self.market.step(today, rng)
         return _quote(self.market.surfaces(tomorrow, self.grid), self.quote_noise, rng)
@@ -361,7 +362,7 @@ def make_iv_surfaces(
     """
     grid = SurfaceGrid.paper() if grid is None else grid
     market = SSVIMarket() if market is None else market
-    rng = _generator(random_state)
+    rng = private_random_state(random_state)
     state = market.central_state()
     history, log_returns = [], []
     for _ in range(_BURN_IN + n_days):
@@ -387,8 +388,3 @@ def _quote(surfaces: NDArray, noise: float, rng: np.random.RandomState) -> NDArr
     if noise == 0:
         return surfaces.copy()
     return surfaces * np.exp(noise * rng.normal(size=surfaces.shape))
-
-
-def _generator(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
-    # numpy's global generator, scikit-learn's reading of None, stays as it is.
-    return np.random.RandomState() if random_state is None else check_random_state(random_state)

@@ -205,8 +205,9 @@ class PowerSchedule(Schedule):
         Positive rate, one for all coordinates or one per coordinate.
     a : float, default=0.0
         Non-negative power.
-    t_max : float, default=0.9999
-        Last time, in (0, 1). At the default the remaining signal variance is 1e-4.
+    t_max : float, default=None
+        Last time, in (0, 1). None is the time at which the slowest coordinate of the
+        variance-preserving process keeps a signal variance of 1e-4: 0.9999 for a = 0, b = 1.
 
     Raises
     ------
@@ -216,16 +217,21 @@ class PowerSchedule(Schedule):
 
     b: Tensor
 
-    def __init__(self, b: float | Sequence[float] = 1.0, a: float = 0.0, t_max: float = 0.9999):
+    def __init__(
+        self, b: float | Sequence[float] = 1.0, a: float = 0.0, t_max: float | None = None
+    ):
         super().__init__()
         self.register_buffer("b", _positive_rates(b))
         if not (math.isfinite(a) and a >= 0):
             raise ValueError(f"The power a of the schedule must be non-negative, got {a}.")
+        self.a = float(a)
+        if t_max is None:
+            t_max = float(self.time_at_clock(math.log(1e4) / self.b.min()))
         if not 0 < t_max < 1:
             raise ValueError(
                 f"t_max must be in (0, 1): the power schedule is singular at 1; got {t_max}."
             )
-        self.a, self.t_max = float(a), float(t_max)
+        self.t_max = float(t_max)
 
     def clock(self, t: Tensor) -> Tensor:
         log_remaining = torch.log1p(-t)
