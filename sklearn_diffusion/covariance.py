@@ -120,8 +120,10 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
     half_life_ : float or None
         Half-life used; for "auto" that of the candidate of largest weight.
     loss_curve_ : ndarray
-        Held-out loss by stopping time (averaged over half-lives and origins, per asset), or with
-        "paper" the training loss by iteration. Empty where nothing was chosen.
+        Held-out loss of each of `stop_times_` (averaged over half-lives and origins, per asset), or
+        with "paper" the training loss by iteration. Empty where nothing was chosen.
+    stop_times_ : ndarray or None
+        Stopping times that were compared; None with "paper".
     law_ : StoppedLaw or HiddenLayerLaw
         Law of the standardised returns.
     scale_ : ndarray of shape (n_features,)
@@ -269,6 +271,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         result = fit_stopped_covariance(centred, self.stop_time, self.half_life)
         self.stop_time_, self.half_life_ = result.stop_time, result.half_life
         self.loss_curve_ = _loss_by_stop_time(result)
+        self.stop_times_: np.ndarray | None = result.stop_times[: len(self.loss_curve_)]
         self._set_covariance(result.covariance)
         self.scale_ = np.sqrt(result.covariance.diagonal())
         correlation = result.covariance / np.outer(self.scale_, self.scale_)
@@ -303,7 +306,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         self.location_ = np.zeros(x.shape[1]) if self.assume_centered else x.mean(axis=0)
         self.scale_ = np.sqrt(weights @ (x - self.location_) ** 2)
         self.law_ = law.fit((x - self.location_) / self.scale_, weights, random_state)
-        self.loss_curve_ = np.array(law.loss_curve_)
+        self.loss_curve_, self.stop_times_ = np.array(law.loss_curve_), None
         synthetic = law.sample(self.n_synthetic, random_state, self.batch_size)
         covariance = np.cov(synthetic, rowvar=False).reshape(x.shape[1], x.shape[1])
         self._set_covariance(covariance * np.outer(self.scale_, self.scale_))

@@ -35,7 +35,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.linalg import eigh
 from scipy.signal import lfilter
 
 from sklearn_diffusion.baselines.shrinkage import (
@@ -158,9 +157,9 @@ class _Spectrum:
         scale = np.sqrt(weights @ x**2)
         rows = x * (np.sqrt(weights)[:, None] / scale)
         if d <= n:
-            eigenvalues, vectors = eigh(rows.T @ rows)
+            eigenvalues, vectors = np.linalg.eigh(rows.T @ rows)
         else:
-            seen, coordinates = eigh(rows @ rows.T)
+            seen, coordinates = np.linalg.eigh(rows @ rows.T)
             seen = np.maximum(seen, EIGENVALUE_FLOOR * seen[-1])
             vectors = rows.T @ coordinates / np.sqrt(seen)
             eigenvalues = np.concatenate([np.zeros(d - n), seen])
@@ -206,6 +205,8 @@ class StoppedCovariance:
         Half-life of the recency weights in days, the best candidate's; None weighs all days alike.
     day_weights : ndarray of shape (n,)
         Weights of the training days in the law; they sum to one.
+    stop_times : ndarray of shape (n_stop_times,)
+        Stopping times of the candidates.
     weights : ndarray of shape (n_half_lives, n_stop_times)
         Weights of the candidates in the average.
     losses : ndarray of shape (n_splits, n_half_lives, n_stop_times) or None
@@ -216,6 +217,7 @@ class StoppedCovariance:
     stop_time: float
     half_life: float | None
     day_weights: np.ndarray
+    stop_times: np.ndarray
     weights: np.ndarray
     losses: np.ndarray | None
 
@@ -268,6 +270,7 @@ def fit_stopped_covariance(
         float(weights.sum(0) @ stops),
         half_lives[int(weights.sum(1).argmax())],
         day_weights / day_weights.sum(),
+        stops,
         weights,
         losses,
     )

@@ -1,4 +1,4 @@
-"""Training loss by iteration."""
+"""Training loss by iteration, or held-out loss by stopping time."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class LossCurveDisplay:
         Loss on held-out rows.
     learning_rate : array-like of shape (n_iter,), default=None
         Learning rate, drawn on a second axis.
+    stop_times : array-like of shape (n_iter,), default=None
+        Stopping times whose held-out losses `loss` holds, where it is no course of training.
     name : str, default=None
         Name of the model, put before the legend entries.
 
@@ -54,6 +56,7 @@ class LossCurveDisplay:
         *,
         validation_loss: ArrayLike | None = None,
         learning_rate: ArrayLike | None = None,
+        stop_times: ArrayLike | None = None,
         name: str | None = None,
     ) -> None:
         self.loss = check_curve(loss, "loss")
@@ -65,6 +68,9 @@ class LossCurveDisplay:
         )
         self.learning_rate = (
             None if learning_rate is None else check_curve(learning_rate, "learning_rate", n_iter)
+        )
+        self.stop_times = (
+            None if stop_times is None else check_curve(stop_times, "stop_times", n_iter)
         )
         self.name = name
 
@@ -95,6 +101,7 @@ class LossCurveDisplay:
             estimator.loss_curve_,
             validation_loss=getattr(estimator, "validation_loss_curve_", None),
             learning_rate=getattr(estimator, "learning_rate_curve_", None),
+            stop_times=getattr(estimator, "stop_times_", None),
             name=type(estimator).__name__ if name is None else name,
         )
         return display.plot(ax=ax, **kwargs)
@@ -117,9 +124,10 @@ class LossCurveDisplay:
         from matplotlib.ticker import MaxNLocator
 
         prefix = "" if self.name is None else f"{self.name}, "
-        iteration = np.arange(1, len(self.loss) + 1)
+        iteration = np.arange(1, len(self.loss) + 1) if self.stop_times is None else self.stop_times
+        label = f"{prefix}{'training' if self.stop_times is None else 'held out'}"
         (self.line_,) = ax.plot(
-            iteration, self.loss, **{"label": f"{prefix}training", "linewidth": 1.5, **kwargs}
+            iteration, self.loss, **{"label": label, "linewidth": 1.5, **kwargs}
         )
         handles = [self.line_]
         self.validation_line_ = None
@@ -147,8 +155,11 @@ class LossCurveDisplay:
             self.learning_rate_ax_.set(ylabel="Learning rate", yscale="log")
             self.learning_rate_ax_.spines["top"].set_visible(False)
             handles.append(self.learning_rate_line_)
-        ax.set(xlabel="Iteration", ylabel="Loss")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if self.stop_times is None:
+            ax.set(xlabel="Iteration", ylabel="Loss")
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        else:
+            ax.set(xlabel="Stopping time", ylabel="Loss", xscale="log")
         ax.legend(handles=handles, frameon=False)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -192,6 +192,14 @@ class TestLossCurveDisplay:
         assert display.validation_line_ is None
         assert display.learning_rate_ax_ is None
 
+    def test_held_out_losses_are_drawn_against_stopping_times(self):
+        display = LossCurveDisplay([2.0, 1.0, 3.0], stop_times=[0.01, 0.1, 0.5]).plot()
+        np.testing.assert_array_equal(display.line_.get_xdata(), [0.01, 0.1, 0.5])
+        assert display.ax_.get_xlabel() == "Stopping time"
+        assert display.line_.get_label() == "held out"
+        with pytest.raises(ValueError, match="stop_times"):
+            LossCurveDisplay([2.0, 1.0], stop_times=[0.1])
+
     def test_estimator_without_a_curve(self):
         with pytest.raises(NotFittedError):
             LossCurveDisplay.from_estimator(LedoitWolf())
