@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_diffusion.datasets import make_iv_surfaces
 from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.laws.stopping import recency_weights
 from sklearn_diffusion.preprocessing import LogSurfaceScaler, make_forecast_frame, split_features
 from sklearn_diffusion.preprocessing.conditioner import SCALAR_NAMES
 from sklearn_diffusion.surface_coding import PAPER_SCALARS, IncrementCoding, LevelCoding
@@ -71,14 +72,32 @@ def test_samples_come_back_day_by_day(coding, frame, rng):
 
 def test_training_targets_are_standardised(coding, frame):
     X, y = frame[0][:N_TRAIN], frame[1][:N_TRAIN]
-    w = coding.encode(split_features(X, GRID), y)
+    features, days = split_features(X, GRID), coding.day_weights_
+    w = coding.encode(features, y)
+    mean = days @ w
+    deviation = np.sqrt(days @ (w - mean) ** 2)
     # Axes along which this market hardly moves are left smaller than they could be.
-    moving = np.sqrt((coding.affine(split_features(X, GRID)).basis ** 2).sum(axis=1)) > 1e-3
+    moving = np.sqrt((coding.affine(features).basis ** 2).sum(axis=1)) > 1e-3
     assert moving.sum() > GRID.n_cells / 2
-    assert_allclose(w[:, moving].std(axis=0), 1, rtol=1e-6)
-    assert w.std(axis=0).max() < 1 + 1e-6
+    # Single days beyond four deviations do not count in full: the rest is at most one.
+    assert (deviation[moving] > 1 - 1e-9).all()
+    assert deviation.max() < 1.15
     # Increments are not centred: with a mean of its own the walk would drift for ever.
-    assert np.abs(w.mean(axis=0)).max() < (0.3 if isinstance(coding, IncrementCoding) else 1e-9)
+    assert np.abs(mean).max() < (0.3 if isinstance(coding, IncrementCoding) else 1e-9)
+
+
+def test_recent_days_weigh_more(coding):
+    days = coding.day_weights_
+    assert days.shape == (N_TRAIN,)
+    assert days.sum() == pytest.approx(1)
+    assert (np.diff(days) >= 0).all()
+
+
+def test_weights_halve_in_a_half_life():
+    days = recency_weights(200, 50)
+    assert_allclose(days[50:], 2 * days[:-50])
+    assert days.sum() == pytest.approx(1)
+    assert_allclose(recency_weights(4, None), 0.25)
 
 
 def test_axes_are_orthogonal(coding):

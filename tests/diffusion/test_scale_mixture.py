@@ -34,6 +34,11 @@ def draws(n, rng, scales=SCALES):
     return torch.from_numpy(np.sqrt(variances) * rng.normal(size=variances.shape))
 
 
+def fit(x, scales, **options):
+    """Weights of the components, with rows of equal weight."""
+    return fit_scale_mixture(x, scales, torch.ones(len(x), dtype=x.dtype), **options)
+
+
 @pytest.mark.parametrize("coordinate", [0, 1])
 def test_each_coordinate_has_the_denoiser_of_its_mixture(coordinate):
     denoiser = ScaleMixtureDenoiser(WEIGHTS, SCALES, SCHEDULE)
@@ -69,7 +74,7 @@ def test_the_score_is_the_gradient_of_the_noisy_density():
 def test_em_never_lowers_the_likelihood(rng):
     x, scales = draws(300, rng), scale_grid()
     course = [
-        log_likelihood(x, fit_scale_mixture(x, scales, n_iter=n, pooled_rows=0.0), scales)
+        log_likelihood(x, fit(x, scales, n_iter=n, pooled_rows=0.0), scales)
         for n in (1, 2, 5, 20, 100)
     ]
     assert (np.diff(course) > 0).all()
@@ -80,16 +85,21 @@ def test_em_never_lowers_the_likelihood(rng):
 def test_em_recovers_the_weights(rng):
     far_apart = torch.tensor([0.02, 1.0, 50.0], dtype=torch.float64)
     x = draws(20_000, rng, far_apart)
-    weights = fit_scale_mixture(x, far_apart, pooled_rows=0.0)
+    weights = fit(x, far_apart, pooled_rows=0.0)
     torch.testing.assert_close(weights, WEIGHTS, atol=0.02, rtol=0)
     torch.testing.assert_close(weights.sum(1), torch.ones(2, dtype=torch.float64))
 
 
+def test_a_row_of_weight_two_is_a_row_twice(rng):
+    x = draws(60, rng)
+    row_weights = torch.cat([torch.full((20,), 2.0), torch.ones(40)]).double()
+    weighted = fit_scale_mixture(x, SCALES, row_weights)
+    torch.testing.assert_close(weighted, fit(torch.cat([x[:20], x]), SCALES))
+
+
 def test_pooling_lies_between_each_coordinate_and_all(rng):
     x = draws(200, rng)
-    alone, some, full = (
-        fit_scale_mixture(x, SCALES, pooled_rows=rows) for rows in (0.0, 100.0, 1e9)
-    )
+    alone, some, full = (fit(x, SCALES, pooled_rows=rows) for rows in (0.0, 100.0, 1e9))
     torch.testing.assert_close(full[0], full[1])
     distance = (alone[0] - alone[1]).abs().sum()
     assert 0 < (some[0] - some[1]).abs().sum() < distance
@@ -98,7 +108,7 @@ def test_pooling_lies_between_each_coordinate_and_all(rng):
 def test_normal_data_have_a_nearly_linear_denoiser(rng):
     x = torch.from_numpy(rng.normal(size=(4000, 3)))
     scales = scale_grid()
-    denoiser = ScaleMixtureDenoiser(fit_scale_mixture(x, scales), scales, SCHEDULE)
+    denoiser = ScaleMixtureDenoiser(fit(x, scales), scales, SCHEDULE)
     noisy = torch.linspace(-2, 2, 21, dtype=torch.float64)[:, None].expand(-1, 3)
     for t in TIMES:
         # E[x_0 | x_t] = alpha x_t for unit variance.
