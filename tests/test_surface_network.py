@@ -190,8 +190,9 @@ class Interrupt(Callback):
 def test_an_interrupt_leaves_a_usable_model(n_epochs, closed_form, frames, monkeypatch):
     train = training.train_denoiser
 
-    def interrupted(*arguments, **options):
-        return train(*arguments, callbacks=[Interrupt(n_epochs)], **options)
+    def interrupted(*arguments, callbacks=(), **options):
+        callbacks = [*callbacks, ("interrupt", Interrupt(n_epochs))]
+        return train(*arguments, callbacks=callbacks, **options)
 
     monkeypatch.setattr(training, "train_denoiser", interrupted)
     X, y = frames["2x3"]
