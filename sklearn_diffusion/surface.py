@@ -17,31 +17,28 @@ from sklearn.utils import Tags, check_consistent_length, check_random_state, che
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_diffusion.callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
 from sklearn_diffusion.device import resolve_device
 from sklearn_diffusion.forecasting import SamplingForecasterMixin, draw_seed
 from sklearn_diffusion.grid import SurfaceGrid
-from sklearn_diffusion.preprocessing.conditioner import (
-    SCALAR_NAMES,
-    ForecastFeatures,
-    split_features,
-)
-from sklearn_diffusion.preprocessing.validation import check_dates, check_volatilities
+from sklearn_diffusion.preprocessing.conditioner import ForecastFeatures, check_features
+from sklearn_diffusion.preprocessing.validation import check_same_days, check_volatilities
 from sklearn_diffusion.surface_coding import IncrementCoding, LevelCoding, SurfaceCoding
 
 if TYPE_CHECKING:
-    import torch
-
     from sklearn_diffusion.diffusion import Denoiser, Schedule
 
 __all__ = ["ConditionalIVSurfaceForecaster"]
 
 # Elements of the largest block of states that the sampler holds at a time.
-_MAX_BLOCK = 2**22
-# Fewer days than this cannot train a network; today's surface and its two averages condition it.
-MIN_TRAINING_DAYS, N_CONDITION_SURFACES = 50, 3
+_MAX_BLOCK = 2**20
+# Fewer days than this cannot train a network.
+MIN_TRAINING_DAYS = 50
 
 
-class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, BaseEstimator):
+class ConditionalIVSurfaceForecaster(
+    SamplingForecasterMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator
+):
     r"""Forecast tomorrow's implied-volatility surface as a distribution.
 
     A conditional diffusion model in the coordinates of `IncrementCoding`: increments of the log
@@ -91,14 +88,14 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         Rows per training step.
     max_epochs : int, default=100
         Largest number of passes over the training days.
-    patience : int, default=8
+    patience : int, default=30
         Epochs without improvement on the validation days after which training stops.
     plateau_factor, plateau_patience, min_lr : float, int, float
         The learning rate is multiplied by the factor (default 0.8) after so many epochs without
         improvement (default 300), down to the least rate (default 1e-6).
     clip_norm : float, default=None
         Largest norm of the gradient.
-    ema_decay : float, default=0.995
+    ema_decay : float, default=0.99
         Decay of the moving average of the weights, which is what is used; None is off.
     validation_fraction : float, default=0.15
         Share of the training days, the last ones, that the network is validated on.
@@ -210,12 +207,12 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         weight_decay: float = 0.01,
         batch_size: int = 64,
         max_epochs: int = 100,
-        patience: int | None = 8,
+        patience: int | None = 30,
         plateau_factor: float = 0.8,
         plateau_patience: int = 300,
         min_lr: float = 1e-6,
         clip_norm: float | None = None,
-        ema_decay: float | None = 0.995,
+        ema_decay: float | None = 0.99,
         validation_fraction: float = 0.15,
         n_predict_samples: int = 500,
         n_jobs: int | None = None,
@@ -288,10 +285,12 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
             "max_epochs": 2000,
             "patience": 300,
             "clip_norm": 0.15,
+            "ema_decay": 0.995,
             "validation_fraction": 1 / 9,
         }
         return cls(SurfaceGrid.paper() if grid is None else grid, **{**settings, **changes})
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame
@@ -321,6 +320,7 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         if not self.channels or not all(isinstance(n, Integral) and n > 0 for n in self.channels):
             raise ValueError(f"channels must be positive integers, got {self.channels!r}.")
         features, targets = self._validate_fit(X, y)
+        tasks = EpochTasks(self, 0 if self.network is None else self.max_epochs, X, y)
         rng = check_random_state(draw_seed(self.random_state))
         self.seed_ = draw_seed(rng)
         self.n_cells_ = targets.shape[1]
@@ -334,7 +334,8 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         if self.network is None:
             self.denoiser_: Any = base
         else:
-            self._fit_network(features, w, base, draw_seed(rng))
+            self._fit_network(features, w, base, draw_seed(rng), tasks)
+        tasks.end_fit()
         return self
 
     def _fit_closed_form(self, w: NDArray) -> Denoiser:
@@ -354,13 +355,24 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         return ScaleMixtureDenoiser(weights, scales, self._make_schedule())
 
     def _fit_network(
-        self, features: ForecastFeatures, w: NDArray, base: Denoiser | None, seed: int
+        self,
+        features: ForecastFeatures,
+        w: NDArray,
+        base: Denoiser | None,
+        seed: int,
+        tasks: EpochTasks,
     ) -> None:
         import torch
 
         from sklearn_diffusion.diffusion import CorrectedDenoiser, NetworkDenoiser
-        from sklearn_diffusion.surface_network import CodedPenalty, UniformSteps, loss_reduction
-        from sklearn_diffusion.training import DenoisingLoss, train_denoiser
+        from sklearn_diffusion.surface_network import (
+            CodedPenalty,
+            RotatedNetwork,
+            UniformSteps,
+            loss_reduction,
+            make_network,
+        )
+        from sklearn_diffusion.training import DenoisingLoss, ReportEpochs, train_denoiser
 
         device = resolve_device(self.device)
         n_validation = max(1, round(self.validation_fraction * len(w)))
@@ -370,7 +382,18 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
                 f"{MIN_TRAINING_DAYS} are left to train on. Use more days, or network=None."
             )
         condition = self._condition(features)
-        network = self._make_network(condition.shape[1], seed)
+        assert self.network is not None
+        network = make_network(
+            self.network,
+            self.grid,
+            condition.shape[1],
+            width=self.width,
+            channels=self.channels,
+            zero_output=self.closed_form,
+            seed=seed,
+        )
+        if self.target == "increment" and self.network == "unet":
+            network = RotatedNetwork(network, torch.from_numpy(self.coding_.axes_))
         denoiser: Denoiser = (
             NetworkDenoiser(network, self._make_schedule(), self.parameterization)
             if base is None
@@ -406,6 +429,7 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
             patience=self.patience,
             device=device,
             verbose=self.verbose,
+            callbacks=[("report", ReportEpochs(tasks))],
         )
         self.net_ = history.net
         self.loss_curve_ = np.array(history.loss_curve)
@@ -425,26 +449,6 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
 
         kind = CosineSchedule if self.schedule == "cosine" else LinearSchedule
         return kind(self.n_diffusion_steps)
-
-    def _make_network(self, n_condition: int, seed: int) -> torch.nn.Module:
-        import torch
-
-        from sklearn_diffusion.nets import ConditionalUNet, FiLMMLP
-        from sklearn_diffusion.surface_network import RotatedNetwork
-
-        if self.network == "mlp":
-            return FiLMMLP(self.n_cells_, n_condition, width=self.width, seed=seed)
-        network = ConditionalUNet(
-            self.grid.shape,
-            n_condition_surfaces=N_CONDITION_SURFACES,
-            n_scalars=n_condition - N_CONDITION_SURFACES * self.n_cells_,
-            channels=self.channels,
-            zero_output=self.closed_form,
-            seed=seed,
-        )
-        if self.target == "level":
-            return network
-        return RotatedNetwork(network, torch.from_numpy(self.coding_.axes_))
 
     def _condition(self, features: ForecastFeatures) -> NDArray:
         """What the network is conditioned on, (n_days, n_condition)."""
@@ -552,7 +556,7 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
     def _validate_fit(
         self, X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame
     ) -> tuple[ForecastFeatures, NDArray]:
-        self._check_days(X, y)
+        check_same_days(X, y)
         # Apart, because together NaN in y would be refused without a name for its day and cell.
         common = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2}
         _, targets = validate_data(
@@ -574,41 +578,7 @@ class ConditionalIVSurfaceForecaster(SamplingForecasterMixin, RegressorMixin, Ba
         return self._split(X)
 
     def _split(self, X: ArrayLike | pd.DataFrame) -> ForecastFeatures:
-        """Take X apart; errors name the day and the cell or scalar."""
-        days = X.index if isinstance(X, pd.DataFrame) else None
-        features = split_features(np.asarray(X, dtype=np.float64), self.grid)
-        surfaces = {
-            "today's volatilities in X": features.today,
-            "short averages in X": features.ewma_short,
-            "long averages in X": features.ewma_long,
-        }
-        for what, block in surfaces.items():
-            check_volatilities(block, days=days, cells=self.grid.cell_names, what=what)
-        bad = np.argwhere(~np.isfinite(features.scalars))
-        if len(bad):
-            row, column = bad[0]
-            day = row if days is None else days[row]
-            raise ValueError(
-                f"X has {len(bad)} scalars that are NaN or infinite, the first on day {day}: "
-                f"{SCALAR_NAMES[column]}. make_forecast_frame leaves out days without a day before."
-            )
-        return features
-
-    @staticmethod
-    def _check_days(X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame) -> None:
-        if isinstance(X, pd.DataFrame) and isinstance(X.index, pd.DatetimeIndex):
-            check_dates(X.index, len(X))
-        if (
-            isinstance(X, pd.DataFrame)
-            and isinstance(y, pd.DataFrame)
-            and len(X) == len(y)
-            and not X.index.equals(y.index)
-        ):
-            row = np.flatnonzero(X.index != y.index)[0]
-            raise ValueError(
-                f"X and y differ in their index, first in row {row}: {X.index[row]} and "
-                f"{y.index[row]}. Both are indexed by the day on which the forecast is made."
-            )
+        return check_features(X, self.grid)
 
     def __getstate__(self) -> dict[str, Any]:
         # The trainer holds optimiser state and closures that do not pickle, and nothing fitted.

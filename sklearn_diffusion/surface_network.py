@@ -13,6 +13,7 @@ from sklearn_diffusion.diffusion.denoiser import Denoiser
 from sklearn_diffusion.diffusion.penalty import ArbitragePenalty
 from sklearn_diffusion.diffusion.sampler import DDIM, DDPM, Multistep, Sampler
 from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.nets import ConditionalUNet, FiLMMLP
 from sklearn_diffusion.training import DenoisingLoss
 
 __all__ = [
@@ -22,8 +23,13 @@ __all__ = [
     "SharedNoise",
     "UniformSteps",
     "loss_reduction",
+    "make_network",
     "make_sampler",
 ]
+
+
+# Today's surface and its two averages.
+N_CONDITION_SURFACES = 3
 
 
 class RotatedNetwork(nn.Module):
@@ -139,6 +145,46 @@ class SharedNoise:
         strata = self._rng.random(shape).argsort(axis=0)
         draws = ndtri((strata + self._rng.random(shape)) / half)
         return np.concatenate([draws, -draws])[:n_samples]
+
+
+def make_network(
+    kind: Literal["mlp", "unet"],
+    grid: SurfaceGrid,
+    n_condition: int,
+    *,
+    width: int,
+    channels: tuple[int, ...],
+    zero_output: bool,
+    seed: int,
+) -> nn.Module:
+    """Network by name.
+
+    Parameters
+    ----------
+    kind : {"mlp", "unet"}
+        A perceptron on scalar conditions, or a U-Net on condition surfaces and scalars.
+    grid : SurfaceGrid
+    n_condition : int
+        Number of conditions; for the U-Net those of the surfaces come first.
+    width : int
+        Width of the perceptron.
+    channels : tuple of int
+        Channels of the U-Net.
+    zero_output : bool
+        Whether the U-Net's last layer starts at zero, as the perceptron's always does.
+    seed : int
+        Seed of the initial weights.
+    """
+    if kind == "mlp":
+        return FiLMMLP(grid.n_cells, n_condition, width=width, seed=seed)
+    return ConditionalUNet(
+        grid.shape,
+        n_condition_surfaces=N_CONDITION_SURFACES,
+        n_scalars=n_condition - N_CONDITION_SURFACES * grid.n_cells,
+        channels=channels,
+        zero_output=zero_output,
+        seed=seed,
+    )
 
 
 def make_sampler(kind: Literal["multistep", "ddim", "ddpm"], n_steps: int) -> Sampler:

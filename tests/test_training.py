@@ -17,7 +17,8 @@ from sklearn_diffusion.diffusion import (
     gauss_legendre,
 )
 from sklearn_diffusion.nets import HiddenLayer
-from sklearn_diffusion.training import DenoisingLoss, QuadratureObjective, fit_monte_carlo
+from sklearn_diffusion.quadrature_training import QuadratureObjective
+from sklearn_diffusion.training import DenoisingLoss, fit_monte_carlo
 
 D, UNITS, ROWS = 3, 8, 50
 SCHEDULES = {

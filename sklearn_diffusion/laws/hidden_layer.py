@@ -27,7 +27,8 @@ from sklearn_diffusion.diffusion.schedule import (
     VariancePreserving,
 )
 from sklearn_diffusion.nets.hidden_layer import HiddenLayer
-from sklearn_diffusion.training import DenoisingLoss, QuadratureObjective, fit_monte_carlo
+from sklearn_diffusion.quadrature_training import QuadratureObjective
+from sklearn_diffusion.training import DenoisingLoss, fit_monte_carlo
 
 __all__ = ["SCHEDULES", "HiddenLayerLaw"]
 

@@ -65,6 +65,7 @@ __all__ = [
     "EWMAConditioner",
     "ForecastFeatures",
     "advance_features",
+    "check_features",
     "make_forecast_frame",
     "split_features",
 ]
@@ -206,6 +207,45 @@ def advance_features(
         )
     ]
     return np.column_stack([surfaces, *averages, *(scalars[name] for name in SCALAR_NAMES)])
+
+
+def check_features(X: ArrayLike | pd.DataFrame, grid: SurfaceGrid) -> ForecastFeatures:
+    """Take a feature matrix apart after checking every value of it.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_days, 3 * n_cells + 12)
+        As made by `make_forecast_frame`.
+    grid : SurfaceGrid
+        Where the surfaces live.
+
+    Returns
+    -------
+    ForecastFeatures
+
+    Raises
+    ------
+    ValueError
+        Naming the day and the cell or scalar of a value that is missing or not positive.
+    """
+    days = X.index if isinstance(X, pd.DataFrame) else None
+    features = split_features(np.asarray(X, dtype=np.float64), grid)
+    surfaces = {
+        "today's volatilities in X": features.today,
+        "short averages in X": features.ewma_short,
+        "long averages in X": features.ewma_long,
+    }
+    for what, block in surfaces.items():
+        check_volatilities(block, days=days, cells=grid.cell_names, what=what)
+    bad = np.argwhere(~np.isfinite(features.scalars))
+    if len(bad):
+        row, column = bad[0]
+        day = row if days is None else days[row]
+        raise ValueError(
+            f"X has {len(bad)} scalars that are NaN or infinite, the first on day {day}: "
+            f"{SCALAR_NAMES[column]}. make_forecast_frame leaves out days without a day before."
+        )
+    return features
 
 
 class EWMAConditioner(TransformerMixin, BaseEstimator):

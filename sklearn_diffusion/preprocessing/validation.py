@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_dates", "check_volatilities"]
+__all__ = ["check_dates", "check_same_days", "check_volatilities"]
 
 _N_NAMED = 3
 
@@ -109,3 +109,28 @@ def _name_day(days: Sequence[Any] | pd.Index | None, row: int) -> str:
         return f"day {row}"
     day = days[row]
     return f"day {_show_date(day) if isinstance(day, pd.Timestamp) else day}"
+
+
+def check_same_days(X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame) -> None:
+    """Raise unless the dates of features and targets are in order and, where both have, equal.
+
+    Parameters
+    ----------
+    X, y : array-like or DataFrame
+        Features and targets, a day a row.
+
+    Raises
+    ------
+    ValueError
+        Naming the first date at fault.
+    """
+    if not isinstance(X, pd.DataFrame):
+        return
+    if isinstance(X.index, pd.DatetimeIndex):
+        check_dates(X.index, len(X))
+    if isinstance(y, pd.DataFrame) and len(X) == len(y) and not X.index.equals(y.index):
+        row = np.flatnonzero(X.index != y.index)[0]
+        raise ValueError(
+            f"X and y differ in their index, first in row {row}: {X.index[row]} and "
+            f"{y.index[row]}. Both are indexed by the day on which the forecast is made."
+        )
