@@ -13,7 +13,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.dev ## fit, sample and compare on real returns, with pictures in outputs/
-	$(PYTHON) examples/demo.py
+	OMP_NUM_THREADS=1 $(PYTHON) examples/demo.py
 
 # The tests' arrays are small: threads would only wait for one another on a busy machine.
 test test-slow: export OMP_NUM_THREADS := 1

@@ -260,7 +260,8 @@ class ConditionalIVSurfaceForecaster(
         schedule, gradients clipped at 0.15, averaged weights, the arbitrage penalty at 0.01, and
         ancestral sampling. The paper validates on 10 % of all days after 80 % of training, a ninth
         of what `fit` is given; it stops early without saying when: 300 epochs here, as many as its
-        plateau schedule waits.
+        plateau schedule waits. It bounds the reverse steps without saying where: denoised estimates
+        at five standard deviations here, without which samples can explode.
 
         Parameters
         ----------
@@ -280,6 +281,7 @@ class ConditionalIVSurfaceForecaster(
             "parameterization": "epsilon",
             "sampler": "ddpm",
             "n_sampling_steps": 500,
+            "clip_denoised": 5.0,
             "arbitrage_weight": 0.01,
             "lr": 3e-4,
             "max_epochs": 2000,

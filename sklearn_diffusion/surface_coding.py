@@ -149,7 +149,7 @@ class IncrementCoding(SurfaceCoding):
 
     def __init__(
         self,
-        half_life: float = 250.0,
+        half_life: float = 189.0,
         level_penalty: float = 300.0,
         axis_penalty: float = 100.0,
         bound: float = 2.0,
