@@ -50,6 +50,7 @@ HALF_LIVES = (63.0, 189.0, None)
 HORIZON, N_ORIGINS = 21, 20
 TEMPERING = 0.25
 STATE_BANDWIDTH, STATE_DECAY, STATE_START = 1.25, 0.9, 20
+STATE_RANGE = (0.1, 0.9)
 
 
 def recency_weights(n_days: int, half_life: float | None) -> np.ndarray:
@@ -109,7 +110,10 @@ class _Days:
         """Weights of the days for what follows them; sum one."""
         weights = recency_weights(len(self.tempered), half_life)
         if not self.exchangeable:
-            distance = (self.state[:-1] - self.state[-1]) / STATE_BANDWIDTH
+            # Taken at the deciles where it is more extreme: a state that hardly a day has known
+            # must not leave hardly a day to learn from.
+            state = np.clip(self.state, *np.quantile(self.state[:-1], STATE_RANGE))
+            distance = (state[:-1] - state[-1]) / STATE_BANDWIDTH
             weights = weights * np.exp(-0.5 * distance**2)
             weights /= weights.sum()
         return weights

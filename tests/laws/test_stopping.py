@@ -33,7 +33,9 @@ def day_weights(x, half_life):
     state = [squares[: stopping.STATE_START].mean()]
     for value in squares:
         state.append(stopping.STATE_DECAY * state[-1] + (1 - stopping.STATE_DECAY) * value)
-    distance = np.log(state[:-1]) - np.log(state[-1])
+    state = np.log(state)
+    state = np.clip(state, *np.quantile(state[:-1], stopping.STATE_RANGE))
+    distance = state[:-1] - state[-1]
     kernel = np.exp(-0.5 * (distance / stopping.STATE_BANDWIDTH) ** 2)
     weights = recency_weights(len(x), half_life) * kernel
     return weights / weights.sum()
