@@ -22,7 +22,7 @@ from sklearn.neighbors import KernelDensity
 from sklearn_diffusion import DiffusionCovarianceEstimator
 from sklearn_diffusion.baselines import QuadraticInverseShrinkage
 from sklearn_diffusion.datasets import load_sp500_returns
-from sklearn_diffusion.laws.stopping import STOP_TIMES, recency_weights
+from sklearn_diffusion.laws.stopping import recency_weights
 from sklearn_diffusion.metrics import (
     MinimumVarianceBacktest,
     condition_number,
@@ -177,8 +177,8 @@ def plot_held_out_loss(returns: pd.DataFrame, path: Path) -> None:
     for (window, label), colour in zip(WINDOWS.items(), PALETTE[:3], strict=True):
         model = DiffusionCovarianceEstimator(random_state=0).fit(returns.iloc[-window:])
         excess = model.loss_curve_ - model.loss_curve_.min()
-        chosen = np.interp(model.stop_time_, STOP_TIMES, excess)
-        ax.plot(STOP_TIMES, excess, color=colour, marker=".", label=label)
+        chosen = np.interp(model.stop_time_, model.stop_times_, excess)
+        ax.plot(model.stop_times_, excess, color=colour, marker=".", label=label)
         ax.plot(model.stop_time_, chosen, "*", color=colour, markersize=14)
     ax.set(
         xlabel="Stopping time: share of noise in z-scored units",
