@@ -21,7 +21,7 @@ from sklearn_diffusion.callbacks import CallbackSupportMixin, EpochTasks, with_c
 from sklearn_diffusion.device import resolve_device
 from sklearn_diffusion.forecasting import SamplingForecasterMixin, draw_seed
 from sklearn_diffusion.grid import SurfaceGrid
-from sklearn_diffusion.preprocessing.conditioner import ForecastFeatures, check_features
+from sklearn_diffusion.preprocessing.features import ForecastFeatures, check_features
 from sklearn_diffusion.preprocessing.validation import check_same_days, check_volatilities
 from sklearn_diffusion.surface_coding import IncrementCoding, LevelCoding, SurfaceCoding
 

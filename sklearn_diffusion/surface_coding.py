@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_diffusion.laws.stopping import recency_weights
-from sklearn_diffusion.preprocessing.conditioner import SCALAR_NAMES, ForecastFeatures
+from sklearn_diffusion.preprocessing.features import SCALAR_NAMES, ForecastFeatures
 
 __all__ = ["AffineMap", "IncrementCoding", "LevelCoding", "SurfaceCoding"]
 

@@ -28,7 +28,7 @@ from sklearn_diffusion.metrics import (
     pit_values,
     sample_interval,
 )
-from sklearn_diffusion.preprocessing.conditioner import SCALAR_NAMES
+from sklearn_diffusion.preprocessing.features import SCALAR_NAMES
 
 GRID = SurfaceGrid([0.8, 0.9, 1.0, 1.1, 1.2], [1 / 12, 0.25, 0.5, 1.0])
 TRAIN, TEST = slice(0, 450), slice(450, None)

@@ -8,7 +8,7 @@ from sklearn_diffusion.datasets import make_iv_surfaces
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.laws.stopping import recency_weights
 from sklearn_diffusion.preprocessing import LogSurfaceScaler, make_forecast_frame, split_features
-from sklearn_diffusion.preprocessing.conditioner import SCALAR_NAMES
+from sklearn_diffusion.preprocessing.features import SCALAR_NAMES
 from sklearn_diffusion.surface_coding import PAPER_SCALARS, IncrementCoding, LevelCoding
 
 GRID = SurfaceGrid([0.8, 0.9, 1.0, 1.1, 1.2], [1 / 12, 0.5, 1.0])

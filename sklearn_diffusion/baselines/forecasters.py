@@ -1,7 +1,7 @@
 r"""Forecasters of tomorrow's surface that any model has to beat.
 
 All start from today's surface, the first block of the features (see
-`sklearn_diffusion.preprocessing.conditioner`).
+`sklearn_diffusion.preprocessing.features`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sklearn.utils import Tags, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_diffusion.forecasting import SamplingForecasterMixin, draw_seed
-from sklearn_diffusion.preprocessing.conditioner import split_features
+from sklearn_diffusion.preprocessing.features import split_features
 from sklearn_diffusion.preprocessing.validation import check_volatilities
 
 __all__ = ["BootstrapForecaster", "RandomWalkForecaster"]

@@ -1,0 +1,184 @@
+"""Surfaces, spot and volatility index, paired into features and the next day's surface."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.preprocessing.conditioner import EWMAConditioner, segment_starts
+from sklearn_diffusion.preprocessing.validation import check_dates
+
+__all__ = ["make_forecast_frame"]
+
+
+def make_forecast_frame(
+    surfaces: ArrayLike | pd.DataFrame,
+    spot: ArrayLike | pd.Series,
+    vix: ArrayLike | pd.Series,
+    *,
+    dates: ArrayLike | None = None,
+    grid: SurfaceGrid | None = None,
+    max_gap_days: float = 14,
+    return_report: bool = False,
+) -> tuple[Any, ...]:
+    """Pair what is known on each day with the next day's surface.
+
+    A pair is formed where the day before and the day after are both at most `max_gap_days`
+    away, so the first and the last day never give one. For features of the last day, to forecast
+    a surface nobody has seen, use `EWMAConditioner`.
+
+    Parameters
+    ----------
+    surfaces : array-like or DataFrame of shape (n_days, n_cells) or (n_days, n_moneyness, n_tenors)
+        Implied volatilities as decimals, a day a row, in time order.
+    spot : array-like of shape (n_days,)
+        Price of the underlying. Returns are taken as they come: adjust for splits first.
+    vix : array-like of shape (n_days,)
+        Volatility index, in any unit.
+    dates : array-like of shape (n_days,), default=None
+        Dates of the days. By default the index of `surfaces` where that is a DataFrame with a
+        DatetimeIndex; without dates, days count as consecutive.
+    grid : SurfaceGrid or None, default=None
+        Where the surfaces live.
+    max_gap_days : float, default=14
+        Calendar days. No lag crosses a longer gap.
+    return_report : bool, default=False
+        Whether to return which days give no pair, and why.
+
+    Returns
+    -------
+    X : ndarray or DataFrame of shape (n_pairs, 3 * n_cells + 12)
+        Features, laid out as in `sklearn_diffusion.preprocessing.features`.
+    y : ndarray or DataFrame of shape (n_pairs, n_cells)
+        The next day's surface, in volatility units.
+    report : DataFrame
+        Only if `return_report`. One row a day that gives no pair, with its ``position`` and the
+        ``reason``.
+
+    X and y are DataFrames if there are dates; both are indexed by the day on which the forecast
+    is made.
+
+    Warns
+    -----
+    UserWarning
+        If gaps cost pairs.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is missing or not positive, dates are unsorted or repeated,
+        the grid does not match, or no pair can be formed.
+
+    Examples
+    --------
+    >>> from sklearn_diffusion.datasets import make_iv_surfaces
+    >>> from sklearn_diffusion.preprocessing import make_forecast_frame
+    >>> market = make_iv_surfaces(50, random_state=0)
+    >>> X, y = make_forecast_frame(
+    ...     market.surfaces, market.spot, market.vix, dates=market.dates, grid=market.grid
+    ... )
+    >>> X.shape, y.shape
+    ((48, 255), (48, 81))
+
+    Features of the last day, whose next surface is still to come:
+
+    >>> import numpy as np
+    >>> from sklearn_diffusion.preprocessing import EWMAConditioner
+    >>> history = np.column_stack([market.surfaces, market.spot, market.vix])
+    >>> EWMAConditioner().fit_transform(history)[-1:].shape
+    (1, 255)
+    """
+    panel = _as_panel(surfaces, spot, vix, grid)
+    index: pd.DatetimeIndex | None = None
+    if dates is not None:
+        index = check_dates(dates, len(panel))
+    elif isinstance(surfaces, pd.DataFrame) and isinstance(surfaces.index, pd.DatetimeIndex):
+        index = check_dates(surfaces.index, len(panel))
+    panel.index = pd.RangeIndex(len(panel)) if index is None else index
+
+    conditioner = EWMAConditioner(grid, max_gap_days=max_gap_days)
+    features = conditioner.fit(panel).transform(panel)
+    starts = segment_starts(len(panel), index, max_gap_days)
+    report = _unpaired_days(panel.index, starts, max_gap_days)
+    kept = np.setdiff1d(np.arange(len(panel)), report["position"])
+    if kept.size == 0:
+        raise ValueError(
+            f"No pair of features and next-day surface can be formed from {len(panel)} days: "
+            f"three consecutive days at most {max_gap_days} calendar days apart are needed."
+        )
+    n_gaps = int(starts[1:].sum())
+    if n_gaps:
+        warnings.warn(
+            f"{n_gaps} gaps of more than {max_gap_days} calendar days: {len(report) - 2} days "
+            "beside the first and the last form no pair. Ask for return_report=True to see them.",
+            stacklevel=2,
+        )
+    targets = panel.to_numpy()[kept + 1, :-2]
+    if index is None:
+        X, y = features[kept], targets
+    else:
+        X = pd.DataFrame(features[kept], index[kept], conditioner.get_feature_names_out())
+        y = pd.DataFrame(targets, index[kept], panel.columns[:-2])
+    return (X, y, report) if return_report else (X, y)
+
+
+def _as_panel(
+    surfaces: ArrayLike | pd.DataFrame,
+    spot: ArrayLike | pd.Series,
+    vix: ArrayLike | pd.Series,
+    grid: SurfaceGrid | None,
+) -> pd.DataFrame:
+    values = np.asarray(surfaces, dtype=np.float64)
+    if values.ndim == 3:
+        values = values.reshape(len(values), -1) if grid is None else grid.flatten(values)
+    if values.ndim != 2:
+        raise ValueError(
+            "surfaces must be of shape (n_days, n_cells) or (n_days, n_moneyness, n_tenors), "
+            f"got {values.shape}."
+        )
+    columns = {}
+    for name, series in (("spot", spot), ("vix", vix)):
+        columns[name] = np.asarray(series, dtype=np.float64)
+        if columns[name].shape != (len(values),):
+            raise ValueError(
+                f"{name} must hold one value for each of {len(values)} days, "
+                f"got shape {columns[name].shape}."
+            )
+        if (
+            isinstance(surfaces, pd.DataFrame)
+            and isinstance(series, pd.Series)
+            and not series.index.equals(surfaces.index)
+        ):
+            raise ValueError(f"the index of {name} differs from that of surfaces.")
+    if grid is not None and grid.n_cells == values.shape[1]:
+        cells = grid.cell_names
+    elif isinstance(surfaces, pd.DataFrame):
+        cells = surfaces.columns.astype(str)
+    else:
+        cells = np.arange(values.shape[1]).astype(str)
+    return pd.DataFrame(values, columns=cells).assign(**columns)
+
+
+def _unpaired_days(index: pd.Index, starts: NDArray, max_gap_days: float) -> pd.DataFrame:
+    ends = np.append(starts[1:], True)
+    after_gap, before_gap = (
+        f"more than {max_gap_days:g} calendar days after the day before",
+        f"more than {max_gap_days:g} calendar days before the day after",
+    )
+    reasons = {}
+    for position in np.flatnonzero(starts | ends):
+        why = []
+        if starts[position]:
+            why.append("first day" if position == 0 else after_gap)
+        if ends[position]:
+            why.append("last day" if position == len(index) - 1 else before_gap)
+        reasons[position] = ", ".join(why)
+    positions = np.fromiter(reasons, dtype=int)
+    return pd.DataFrame(
+        {"position": positions, "reason": list(reasons.values())}, index=index[positions]
+    )
