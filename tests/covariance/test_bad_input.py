@@ -1,0 +1,137 @@
+"""Impossible returns and parameters are named before any work is done."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from sklearn_diffusion import DiffusionCovarianceEstimator
+
+
+@pytest.mark.parametrize("score_model", ["stopped", "paper"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_missing_and_infinite_values_are_located(score_model, value, frame, model):
+    X = frame(60)
+    X.iloc[7, 2] = value
+    with pytest.raises(ValueError, match=r"X has 1 NaN or inf.*\(row 7, column 'KO'\)"):
+        model(score_model=score_model).fit(X)
+    with pytest.raises(ValueError, match=r"X has 1 NaN or inf.*\(row 7, column 2\)"):
+        model(score_model=score_model).fit(X.to_numpy())
+
+
+@pytest.mark.parametrize("score_model", ["stopped", "paper"])
+def test_constant_columns_are_named(score_model, frame, model):
+    X = frame(60)
+    X["JPM"], X["XOM"] = 0.01, 0.0
+    with pytest.raises(ValueError, match=r"X has constant .*'JPM', 'XOM'"):
+        model(score_model=score_model).fit(X)
+    with pytest.raises(ValueError, match=r"X has constant .*1, 3"):
+        model(score_model=score_model).fit(X.to_numpy())
+
+
+@pytest.mark.parametrize("half_life", ["auto", 60.0])
+def test_recency_needs_dates_in_order(half_life, frame, model):
+    days = pd.bdate_range("2020-01-01", periods=100)
+    X = frame(100).set_axis(days)
+    shuffled = X.iloc[[1, 0, *range(2, 100)]]
+    with pytest.raises(ValueError, match="sorted; 2020-01-02 stands before 2020-01-01"):
+        model(half_life=half_life).fit(shuffled)
+    with pytest.raises(ValueError, match="repeated, the first 2020-01-01"):
+        model(half_life=half_life).fit(X.iloc[[0, *range(100)]])
+    assert model(half_life=None).fit(shuffled).half_life_ is None
+    expected = model(half_life=half_life).fit(X.to_numpy()).covariance_
+    np.testing.assert_array_equal(model(half_life=half_life).fit(X).covariance_, expected)
+
+
+def test_one_row_is_too_few(panel, model):
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        model().fit(panel(1, 4))
+
+
+def test_text_is_no_return(frame, model):
+    X = frame(60).astype(object)
+    X.iloc[3, 1] = "n/a"
+    with pytest.raises(ValueError, match="n/a"):
+        model().fit(X)
+
+
+def test_a_wrong_number_of_features_at_score_time(panel, model):
+    estimator = model().fit(panel(100, 4))
+    for method in (estimator.score, estimator.mahalanobis):
+        with pytest.raises(ValueError, match=r"3 features, but .* is expecting 4 features"):
+            method(panel(100, 3))
+
+
+@pytest.mark.parametrize("n_samples", [0, -1, 2.5, "3", True, None])
+def test_impossible_numbers_of_samples(n_samples, panel, model):
+    with pytest.raises(ValueError, match="n_samples must be a positive integer"):
+        model().fit(panel()).sample(n_samples)
+
+
+def test_sample_before_fit(model):
+    with pytest.raises(NotFittedError):
+        model().sample(3)
+
+
+IMPOSSIBLE = [
+    {"score_model": "unet"},
+    {"stop_time": 1.0},
+    {"stop_time": -0.1},
+    {"stop_time": "late"},
+    {"half_life": 0},
+    {"half_life": -5.0},
+    {"objective": "exact"},
+    {"schedule": "linear"},
+    {"b": -1.0},
+    {"b": 0.0},
+    {"a": -0.5},
+    {"t_max": 0.0},
+    {"units": "relu"},
+    {"n_units": 0},
+    {"n_hermite": 1},
+    {"n_time_nodes": 1},
+    {"max_iter": -1},
+    {"n_steps": 0},
+    {"n_synthetic": 1},
+    {"batch_size": 0},
+    {"device": "tpu"},
+    {"random_state": -1},
+]
+
+
+@pytest.mark.parametrize("parameters", IMPOSSIBLE, ids=str)
+def test_impossible_parameters_are_named(parameters, panel):
+    (name,) = parameters
+    with pytest.raises(ValueError, match=name):
+        DiffusionCovarianceEstimator(**parameters).fit(panel(50))
+
+
+IMPOSSIBLE_FOR_PAPER = {
+    "negative_rate_of_one_asset": ({"b": [1.0, -1.0, 1.0, 1.0]}, "b"),
+    "wrong_number_of_rates": ({"b": [1.0, 1.0]}, r"one rate for each of the 4 features"),
+    "singular_time": ({"t_max": 1.0}, "t_max"),
+    "late_stop": ({"stop_time": 0.9, "t_max": 0.8}, r"stop_time=0.9 .* must be in \(0, t_max\)"),
+    "no_noise_left": ({"stop_time": 0.0}, r"stop_time=0.0 .* must be in \(0, t_max\)"),
+    "too_few_synthetic": ({"n_synthetic": 4}, "n_synthetic=4 samples .* 4 features"),
+    "no_training": ({"objective": "monte_carlo", "max_iter": 0}, "max_iter=0 leaves objective"),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE_FOR_PAPER)
+def test_impossible_parameters_of_the_paper_model_are_named(name, panel):
+    parameters, message = IMPOSSIBLE_FOR_PAPER[name]
+    with pytest.raises(ValueError, match=message):
+        DiffusionCovarianceEstimator(score_model="paper", **parameters).fit(panel(50))
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_named(device, panel, model, small_paper):
+    import torch
+
+    backend = torch.cuda if device == "cuda" else torch.backends.mps
+    if backend.is_available():
+        pytest.skip(f"this machine has {device}")
+    with pytest.raises(ValueError, match=f"device='{device}'"):
+        model(**small_paper, device=device).fit(panel(50))

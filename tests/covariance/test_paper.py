@@ -1,0 +1,77 @@
+"""The paper's model inside the estimator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"units": "cos"},
+        {"schedule": "sub_vp"},
+        {"schedule": "ve"},
+        {"b": [0.8, 1.0, 1.2, 1.0]},
+        {"a": 0.5, "t_max": 0.97},
+        {"objective": "monte_carlo"},
+        {"max_iter": 3},
+    ],
+    ids=str,
+)
+def test_variants_of_the_paper_model_recover_the_covariance(
+    parameters, panel, model, correlation, small_paper
+):
+    X = panel(400, 4)
+    settings = {**small_paper, "n_steps": 150, "n_synthetic": 8000, **parameters}
+    estimator = model(**settings).fit(X)
+    assert len(estimator.loss_curve_) >= 1
+    error = correlation(estimator.covariance_) - np.corrcoef(X.T)
+    assert np.abs(error).max() < 0.15
+    scales = np.sqrt(estimator.covariance_.diagonal()) / X.std(0)
+    assert np.abs(scales - 1).max() < 0.15
+
+
+def test_sampled_covariance_agrees_with_that_of_the_fit(
+    panel, model, small_paper, covariance_errors
+):
+    """Both are of samples: the error is that of two."""
+    n = 40_000
+    estimator = model(**small_paper | {"n_synthetic": n}).fit(panel(400, 3))
+    samples = estimator.sample(n, random_state=1)
+    error = np.sqrt(2) * covariance_errors(samples)
+    assert (np.abs(np.cov(samples.T) - estimator.covariance_) < 6 * error).all()
+    # The score is fitted; its mean is not constrained.
+    drift = np.abs(samples.mean(0) - estimator.location_) / samples.std(0)
+    assert drift.max() < 0.15
+
+
+def test_paper_settings_of_recency(panel, model, small_paper):
+    X = panel()
+    assert model(**small_paper).fit(X).half_life_ is None
+    recent = model(**small_paper, half_life=40.0).fit(X)
+    assert recent.half_life_ == 40.0
+    assert np.abs(recent.scale_ / X.std(0) - 1).max() > 0.02
+
+
+def test_paper_model_rejects_the_exact_but_takes_intervals(frame, model, small_paper):
+    estimator = model(**small_paper).fit(frame())
+    samples = estimator.sample(500, conditioning={"KO": (-0.02, -0.005)})
+    assert ((samples[:, 2] >= -0.02) & (samples[:, 2] <= -0.005)).all()
+    # All four share a market factor, so a fall of one goes with falls of the others.
+    assert (samples.mean(0) < estimator.sample(2000).mean(0)).all()
+    with pytest.raises(ValueError, match="no conditional law in closed form"):
+        estimator.sample(5, conditioning={"KO": -0.02})
+    with pytest.raises(ValueError, match="too rare to sample by rejection"):
+        estimator.set_params(batch_size=50).sample(5, conditioning={"KO": (5.0, 6.0)})
+
+
+def test_a_score_that_does_not_depend_on_time_warns_or_diverges(panel, model, small_paper):
+    """Eq. (71) as printed is wrong near t = 1, and says so."""
+    X = panel(300, 4)
+    with pytest.warns(ConvergenceWarning, match="time_conditioned=True"):
+        model(**small_paper | {"time_conditioned": False}).fit(X)
+    calm = model(**small_paper | {"time_conditioned": False, "t_max": 0.3, "n_units": 40}).fit(X)
+    assert np.isfinite(calm.covariance_).all()
