@@ -24,8 +24,8 @@ from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
 
 from sklearn_diffusion.callbacks import EpochTasks
 from sklearn_diffusion.diffusion.denoiser import Denoiser
-from sklearn_diffusion.diffusion.objective import perturb
-from sklearn_diffusion.diffusion.parameterization import Parameterization, from_denoised
+from sklearn_diffusion.diffusion.objective import perturb, squared_errors
+from sklearn_diffusion.diffusion.parameterization import Parameterization
 from sklearn_diffusion.diffusion.penalty import snr_weighted
 
 __all__ = [
@@ -113,31 +113,18 @@ class DenoisingLoss(nn.Module):
         strata = np.repeat(np.arange(draws), n)
         t = self.draw_times(torch.from_numpy((strata + rng.random(draws * n)) / draws).to(x_0))
         noise = torch.from_numpy(rng.standard_normal((draws * n, x_0.shape[1]))).to(x_0)
-        context = condition if context is None else context
-        losses = self._losses(
-            x_0.repeat(draws, 1), t, noise, _repeat(condition, draws), _repeat(context, draws)
-        )
-        return losses.reshape(draws, n).mean(0)
-
-    def _losses(
-        self,
-        x_0: Tensor,
-        t: Tensor,
-        noise: Tensor,
-        condition: Tensor | None,
-        context: Tensor | None,
-    ) -> Tensor:
         schedule = self.denoiser.schedule
+        x_0, condition = x_0.repeat(draws, 1), _repeat(condition, draws)
+        context = condition if context is None else _repeat(context, draws)
         x_t = perturb(schedule, x_0, t, noise)
-        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         denoised = self.denoiser(x_t, t, condition)
-        estimate, target = (from_denoised(x, self.kind, x_t, alpha, sigma) for x in (denoised, x_0))
-        errors = (estimate - target).square()
+        errors = squared_errors(schedule, denoised, x_0, x_t, t, self.kind)
         losses = errors.mean(-1) if self.average else errors.sum(-1)
         if self.penalty is not None:
+            alpha, sigma = schedule.alpha(t), schedule.sigma(t)
             charged = snr_weighted(self.penalty, denoised, alpha, sigma, context)
             losses = losses + self.penalty_weight * charged
-        return losses
+        return losses.reshape(draws, n).mean(0)
 
 
 def _repeat(rows: Tensor | None, draws: int) -> Tensor | None:

@@ -13,6 +13,7 @@ from sklearn_diffusion.diffusion.objective import (
     explicit_score_matching,
     linear_score_loss,
     perturb,
+    squared_errors,
 )
 from sklearn_diffusion.diffusion.parameterization import from_denoised, to_denoised
 from sklearn_diffusion.diffusion.quadrature import (
@@ -75,5 +76,6 @@ __all__ = [
     "perturb",
     "posterior",
     "residual_loss",
+    "squared_errors",
     "to_denoised",
 ]

@@ -35,6 +35,7 @@ __all__ = [
     "explicit_score_matching",
     "linear_score_loss",
     "perturb",
+    "squared_errors",
 ]
 
 
@@ -55,6 +56,36 @@ def perturb(schedule: Schedule, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor
     x_t : Tensor of shape (..., n_features)
     """
     return schedule.alpha(t) * x_0 + schedule.sigma(t) * noise
+
+
+def squared_errors(
+    schedule: Schedule,
+    denoised: Tensor,
+    x_0: Tensor,
+    x_t: Tensor,
+    t: Tensor,
+    kind: Parameterization = "epsilon",
+) -> Tensor:
+    """Squared error of denoised estimates, in the units of a parameterization.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Forward process.
+    denoised, x_0, x_t : Tensor of shape (n, n_features)
+        Estimates of the clean data, the clean data, and the noisy data they were made from.
+    t : Tensor of shape (n,)
+        Positive times.
+    kind : {"epsilon", "score", "residual", "x0", "v"}, default="epsilon"
+        Quantity whose squared error is taken, i.e. the weighting lambda(t).
+
+    Returns
+    -------
+    errors : Tensor of shape (n, n_features)
+    """
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    estimate, target = (from_denoised(x, kind, x_t, alpha, sigma) for x in (denoised, x_0))
+    return (estimate - target).square()
 
 
 def denoising_score_matching(
@@ -86,12 +117,9 @@ def denoising_score_matching(
     loss : Tensor of shape (n,)
         Squared error of each row, summed over features.
     """
-    schedule = denoiser.schedule
-    x_t = perturb(schedule, x_0, t, noise)
-    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-    target = from_denoised(x_0, kind, x_t, alpha, sigma)
-    estimate = from_denoised(denoiser(x_t, t, condition), kind, x_t, alpha, sigma)
-    return (estimate - target).square().sum(-1)
+    x_t = perturb(denoiser.schedule, x_0, t, noise)
+    denoised = denoiser(x_t, t, condition)
+    return squared_errors(denoiser.schedule, denoised, x_0, x_t, t, kind).sum(-1)
 
 
 def divergence(field: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
