@@ -17,21 +17,11 @@ from skfolio.datasets import load_factors_dataset
 from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
 
 from sklearn_diffusion import DiffusionCovarianceEstimator
-from sklearn_diffusion.baselines import QuadraticInverseShrinkage
+from sklearn_diffusion.baselines import QuadraticInverseShrinkage, RecencyWeightedShrinkage
 from sklearn_diffusion.datasets import load_sp500_returns
-from sklearn_diffusion.laws.stopping import recency_weights
 from sklearn_diffusion.metrics import walk_forward_minimum_variance
 
 WINDOWS = (126, 252, 1260)
-
-
-def shrunk_correlation(window: pd.DataFrame, half_life: float | None) -> np.ndarray:
-    """Weighted correlations shrunk by .3 to the identity, with weighted volatilities."""
-    weights = recency_weights(len(window), half_life)
-    covariance = np.cov(window, rowvar=False, aweights=weights, ddof=0)
-    std = np.sqrt(np.diag(covariance))
-    correlation = 0.7 * covariance / np.outer(std, std) + 0.3 * np.eye(len(std))
-    return correlation * np.outer(std, std)
 
 
 def quadratic_inverse_of_correlation(window: pd.DataFrame) -> np.ndarray:
@@ -46,8 +36,8 @@ ESTIMATORS = {
     "OAS": OAS(),
     "quadratic-inverse": QuadraticInverseShrinkage(),
     "quadratic-inverse (corr.)": quadratic_inverse_of_correlation,
-    "shrunk .3 (corr.)": lambda window: shrunk_correlation(window, None),
-    "recency 125, shrunk .3": lambda window: shrunk_correlation(window, 125),
+    "shrunk .3 (corr.)": RecencyWeightedShrinkage(half_life=None, shrinkage=0.3),
+    "recency 125, shrunk .3": RecencyWeightedShrinkage(half_life=125, shrinkage=0.3),
     "sample": EmpiricalCovariance(),
 }
 

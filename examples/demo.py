@@ -20,9 +20,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
 from sklearn_diffusion import DiffusionCovarianceEstimator
-from sklearn_diffusion.baselines import QuadraticInverseShrinkage
+from sklearn_diffusion.baselines import QuadraticInverseShrinkage, RecencyWeightedShrinkage
 from sklearn_diffusion.datasets import load_sp500_returns
-from sklearn_diffusion.laws.stopping import recency_weights
 from sklearn_diffusion.metrics import (
     MinimumVarianceBacktest,
     condition_number,
@@ -86,14 +85,6 @@ def returns_demo(outputs: Path) -> None:
 # A covariance for portfolios
 
 
-def recency_weighted_shrinkage(window: pd.DataFrame) -> np.ndarray:
-    """Correlations of half-life 125 days, shrunk by .3 to the identity: a hard rule of thumb."""
-    covariance = np.cov(window, rowvar=False, aweights=recency_weights(len(window), 125), ddof=0)
-    std = np.sqrt(np.diag(covariance))
-    correlation = 0.7 * covariance / np.outer(std, std) + 0.3 * np.eye(len(std))
-    return correlation * np.outer(std, std)
-
-
 def backtest(returns: pd.DataFrame) -> dict[int, MinimumVarianceBacktest]:
     """Monthly rebalancing over the last ten years, once for each length of the training window."""
     estimators = {
@@ -101,7 +92,7 @@ def backtest(returns: pd.DataFrame) -> dict[int, MinimumVarianceBacktest]:
         "LedoitWolf": LedoitWolf(),
         "OAS": OAS(),
         "quadratic-inverse": QuadraticInverseShrinkage(),
-        "recency-weighted": recency_weighted_shrinkage,
+        "recency-weighted": RecencyWeightedShrinkage(),
         "sample": EmpiricalCovariance(),
     }
     results = {}

@@ -7,24 +7,19 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from sklearn_diffusion.baselines.recency import recency_weights
 from sklearn_diffusion.device import resolve_device
 from sklearn_diffusion.laws.conditioning import Conditioning, parse_conditioning
 from sklearn_diffusion.laws.stopped import StoppedLaw
-from sklearn_diffusion.laws.stopping import (
-    StoppedCovariance,
-    fit_stopped_covariance,
-    recency_weights,
-)
-from sklearn_diffusion.metrics.validation import as_frame, check_varying
-from sklearn_diffusion.preprocessing.validation import check_dates
+from sklearn_diffusion.laws.stopping import StoppedCovariance, fit_stopped_covariance
 from sklearn_diffusion.random_state import private_random_state
+from sklearn_diffusion.returns_validation import validate_returns
 
 if TYPE_CHECKING:
     from sklearn_diffusion.diffusion import Schedule
@@ -250,20 +245,12 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
             are fewer than two rows, or the dates of a frame are repeated or out of order and
             `half_life` is not None.
         """
-        x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite=False)
-        self._check_returns(x, X.index if isinstance(X, pd.DataFrame) else None)
+        x = validate_returns(self, X, in_time_order=self.half_life is not None)
         if self.score_model == "paper":
             self._fit_paper(x)
         else:
             self._fit_stopped(x)
         return self
-
-    def _check_returns(self, x: np.ndarray, days: pd.Index | None) -> None:
-        """Raise on values that no law can be learnt from, naming days and assets."""
-        if isinstance(days, pd.DatetimeIndex) and self.half_life is not None:
-            check_dates(days, len(x))
-        table = pd.DataFrame(x, index=days, columns=getattr(self, "feature_names_in_", None))
-        check_varying(as_frame(table, "X"), "X")
 
     def _fit_stopped(self, x: np.ndarray) -> None:
         self.location_ = np.zeros(x.shape[1]) if self.assume_centered else x.mean(axis=0)

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
 from sklearn.covariance import EmpiricalCovariance
-from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
+
+from sklearn_diffusion.metrics.validation import as_frame, check_varying
+from sklearn_diffusion.returns_validation import validate_returns
 
 # Relative to the largest eigenvalue: below it lies rounding error, not a direction of the data.
 EIGENVALUE_FLOOR = 1e-14
@@ -75,11 +76,10 @@ def quadratic_inverse_shrinkage(X: ArrayLike, *, assume_centered: bool = False) 
     >>> bool(np.linalg.eigvalsh(quadratic_inverse_shrinkage(X)).min() > 0)
     True
     """
-    rows = check_array(X, dtype=np.float64, ensure_min_samples=1 if assume_centered else 2)
+    frame = as_frame(X, "X")
+    check_varying(frame, "X")
+    rows = frame.to_numpy()
     n_samples = len(rows)
-    constant = np.flatnonzero(np.ptp(rows, axis=0) == 0)
-    if n_samples > 1 and len(constant):
-        raise ValueError(f"X has constant column(s): {constant.tolist()}.")
     freedom = n_samples if assume_centered else n_samples - 1
     centered = rows if assume_centered else rows - rows.mean(axis=0)
     eigenvalues, eigenvectors = np.linalg.eigh(centered.T @ centered / freedom)
@@ -184,9 +184,13 @@ class QuadraticInverseShrinkage(EmpiricalCovariance):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If a value is NaN or infinite, a column is constant, or there are fewer than two rows.
         """
-        min_samples = 1 if self.assume_centered else 2
-        rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=min_samples)
+        rows = validate_returns(self, X, in_time_order=False)
         self.location_ = np.zeros(rows.shape[1]) if self.assume_centered else rows.mean(axis=0)
         covariance = quadratic_inverse_shrinkage(rows, assume_centered=self.assume_centered)
         self._set_covariance(covariance)

@@ -37,6 +37,7 @@ from typing import Literal
 import numpy as np
 from scipy.signal import lfilter
 
+from sklearn_diffusion.baselines.recency import recency_weights
 from sklearn_diffusion.baselines.shrinkage import (
     EIGENVALUE_FLOOR,
     quadratic_inverse_eigenvalues,
@@ -51,14 +52,6 @@ HORIZON, N_ORIGINS = 21, 20
 TEMPERING = 0.25
 STATE_BANDWIDTH, STATE_DECAY, STATE_START = 1.25, 0.9, 20
 STATE_RANGE = (0.1, 0.9)
-
-
-def recency_weights(n_days: int, half_life: float | None) -> np.ndarray:
-    """Weights of days in time order, halving every `half_life` days into the past; sum one."""
-    if half_life is None:
-        return np.full(n_days, 1 / n_days)
-    weights = 0.5 ** (np.arange(n_days)[::-1] / half_life)
-    return weights / weights.sum()
 
 
 def volatility_state(mean_squares: np.ndarray, decay: float = STATE_DECAY) -> np.ndarray:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.covariance import LedoitWolf
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -101,10 +102,12 @@ def test_duplicated_columns_are_no_failure(rng):
     assert np.isfinite(quadratic_inverse_shrinkage(X[:, [0, 1, 2, 2]])).all()
 
 
-def test_bad_input_is_named(rng):
-    X = rng.randn(10, 3)
-    X[:, 1] = 4
-    with pytest.raises(ValueError, match=r"constant column.*1"):
-        QuadraticInverseShrinkage().fit(X)
-    with pytest.raises(ValueError, match="minimum of 2"):
-        QuadraticInverseShrinkage().fit(X[:1])
+@pytest.mark.parametrize("estimate", [quadratic_inverse_shrinkage, QuadraticInverseShrinkage().fit])
+def test_bad_input_is_named(rng, estimate):
+    X = pd.DataFrame(rng.randn(10, 3), columns=["AAPL", "JPM", "KO"])
+    with pytest.raises(ValueError, match=r"constant column.*'JPM'"):
+        estimate(X.assign(JPM=4.0))
+    with pytest.raises(ValueError, match=r"NaN or inf.*\(row 2, column 'KO'\)"):
+        estimate(X.assign(KO=X["KO"].replace(X["KO"][2], np.nan)))
+    with pytest.raises(ValueError, match=r"minimum of 2|at least 2"):
+        estimate(X[:1])
