@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from copy import deepcopy
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -317,6 +316,8 @@ class ConditionalIVSurfaceForecaster(
             volatility is not positive, dates are out of order or differ between X and y, or there
             are too few days.
         """
+        from sklearn_diffusion.surface_network import fit_closed_form, make_schedule
+
         if self.network is None and not self.closed_form:
             raise ValueError("closed_form=False needs a network: there is nothing else to fit.")
         if not self.channels or not all(isinstance(n, Integral) and n > 0 for n in self.channels):
@@ -332,34 +333,20 @@ class ConditionalIVSurfaceForecaster(
         self.net_: Any = None
         self.network_gain_: tuple[float, float] | None = None
         self.loss_curve_ = self.validation_loss_curve_ = self.learning_rate_curve_ = np.array([])
-        base = self._fit_closed_form(w) if self.closed_form else None
+        schedule = make_schedule(self.schedule, self.n_diffusion_steps)
+        base = fit_closed_form(w, self.coding_.day_weights_, schedule) if self.closed_form else None
         if self.network is None:
             self.denoiser_: Any = base
         else:
-            self._fit_network(features, w, base, draw_seed(rng), tasks)
+            self._fit_network(features, w, schedule, base, draw_seed(rng), tasks)
         tasks.end_fit()
         return self
-
-    def _fit_closed_form(self, w: NDArray) -> Denoiser:
-        import torch
-
-        from sklearn_diffusion.diffusion.scale_mixture import (
-            ScaleMixtureDenoiser,
-            fit_scale_mixture,
-            scale_grid,
-        )
-
-        scales = scale_grid()
-        day_weights = self.coding_.day_weights_
-        weights = fit_scale_mixture(
-            torch.from_numpy(w - day_weights @ w), scales, torch.from_numpy(day_weights * len(w))
-        )
-        return ScaleMixtureDenoiser(weights, scales, self._make_schedule())
 
     def _fit_network(
         self,
         features: ForecastFeatures,
         w: NDArray,
+        schedule: Schedule,
         base: Denoiser | None,
         seed: int,
         tasks: EpochTasks,
@@ -369,7 +356,6 @@ class ConditionalIVSurfaceForecaster(
         from sklearn_diffusion.diffusion import CorrectedDenoiser, NetworkDenoiser
         from sklearn_diffusion.surface_network import (
             CodedPenalty,
-            RotatedNetwork,
             UniformSteps,
             loss_reduction,
             make_network,
@@ -393,11 +379,10 @@ class ConditionalIVSurfaceForecaster(
             channels=self.channels,
             zero_output=self.closed_form,
             seed=seed,
+            axes=self.coding_.axes_ if self.target == "increment" else None,
         )
-        if self.target == "increment" and self.network == "unet":
-            network = RotatedNetwork(network, torch.from_numpy(self.coding_.axes_))
         denoiser: Denoiser = (
-            NetworkDenoiser(network, self._make_schedule(), self.parameterization)
+            NetworkDenoiser(network, schedule, self.parameterization)
             if base is None
             else CorrectedDenoiser(base, network)
         )
@@ -445,12 +430,6 @@ class ConditionalIVSurfaceForecaster(
             self.network_gain_ = mean, error
             if mean <= 2 * error:
                 self.denoiser_ = base
-
-    def _make_schedule(self) -> Schedule:
-        from sklearn_diffusion.diffusion import CosineSchedule, LinearSchedule
-
-        kind = CosineSchedule if self.schedule == "cosine" else LinearSchedule
-        return kind(self.n_diffusion_steps)
 
     def _condition(self, features: ForecastFeatures) -> NDArray:
         """What the network is conditioned on, (n_days, n_condition)."""
@@ -523,37 +502,28 @@ class ConditionalIVSurfaceForecaster(
         ]
         if isinstance(self.denoiser_, ScaleMixtureDenoiser):
             # The law is the same every day: one walk of the noise serves them all.
-            w = self._draw(n_samples, seed)
+            w = self._draw_targets(n_samples, seed)
             return (self.coding_.affine(block).to_volatility(w) for block in blocks)
         parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
         return parallel(delayed(self._sample_block)(block, n_samples, seed) for block in blocks)
 
     def _sample_block(self, features: ForecastFeatures, n_samples: int, seed: int) -> NDArray:
-        w = self._draw(n_samples, seed, self._condition(features))
+        w = self._draw_targets(n_samples, seed, self._condition(features))
         return self.coding_.affine(features).to_volatility(w)
 
-    def _draw(self, n_samples: int, seed: int, condition: NDArray | None = None) -> NDArray:
-        """Standardised targets (n_samples, n_days, n_cells), of one day if nothing conditions."""
-        import torch
+    def _draw_targets(self, n_samples: int, seed: int, condition: NDArray | None = None) -> NDArray:
+        from sklearn_diffusion.surface_sampling import draw_targets, make_sampler
 
-        from sklearn_diffusion.surface_network import BoundedDenoiser, SharedNoise, make_sampler
-
-        if condition is None:
-            n_days, like = 1, torch.empty(0, dtype=torch.float64)
-        else:
-            n_days = len(condition)
-            like = torch.empty(0, dtype=torch.float32, device=resolve_device(self.device))
-        # A copy moves: the fitted model stays on the CPU, so that its pickle opens everywhere.
-        denoiser = deepcopy(self.denoiser_).to(like)
-        if self.clip_denoised is not None:
-            denoiser = BoundedDenoiser(denoiser, self.clip_denoised)
-        w = make_sampler(self.sampler, self.n_sampling_steps).sample(
-            denoiser,
-            (n_samples, n_days, self.n_cells_),
-            SharedNoise(seed, like),
-            None if condition is None else torch.from_numpy(condition).to(like),
+        return draw_targets(
+            self.denoiser_,
+            n_samples,
+            self.n_cells_,
+            seed,
+            condition,
+            sampler=make_sampler(self.sampler, self.n_sampling_steps),
+            bound=self.clip_denoised,
+            device=self.device,
         )
-        return w.double().cpu().numpy()
 
     def _validate_fit(
         self, X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame

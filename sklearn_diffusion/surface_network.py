@@ -1,4 +1,4 @@
-"""Torch side of the surface forecaster: what stands between its coding and the diffusion core."""
+"""Parts of the surface forecaster's model: what stands between its coding and its training."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from torch import Tensor, nn
 
 from sklearn_diffusion.diffusion.denoiser import Denoiser
 from sklearn_diffusion.diffusion.penalty import ArbitragePenalty
-from sklearn_diffusion.diffusion.sampler import DDIM, DDPM, Multistep, Sampler
+from sklearn_diffusion.diffusion.scale_mixture import (
+    ScaleMixtureDenoiser,
+    fit_scale_mixture,
+    scale_grid,
+)
+from sklearn_diffusion.diffusion.schedule import CosineSchedule, DiscreteSchedule, LinearSchedule
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.nets import ConditionalUNet, FiLMMLP
 from sklearn_diffusion.training import DenoisingLoss
 
 __all__ = [
-    "BoundedDenoiser",
     "CodedPenalty",
     "RotatedNetwork",
-    "SharedNoise",
     "UniformSteps",
+    "fit_closed_form",
     "loss_reduction",
     "make_network",
-    "make_sampler",
+    "make_schedule",
 ]
-
 
 # Today's surface and its two averages.
 N_CONDITION_SURFACES = 3
@@ -52,26 +55,6 @@ class RotatedNetwork(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.network(x_t @ self.axes.T, t, condition) @ self.axes
-
-
-class BoundedDenoiser(Denoiser):
-    """Denoiser whose estimates are cut off at a number of standard deviations.
-
-    Parameters
-    ----------
-    denoiser : Denoiser
-        Of standardised data.
-    bound : float
-        Largest absolute value.
-    """
-
-    def __init__(self, denoiser: Denoiser, bound: float):
-        super().__init__(denoiser.schedule)
-        self.denoiser = denoiser
-        self.bound = bound
-
-    def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.denoiser(x_t, t, condition).clamp(-self.bound, self.bound)
 
 
 class CodedPenalty(nn.Module):
@@ -108,43 +91,28 @@ class UniformSteps:
         return (1 + (u * self.n_steps).floor()).clamp(max=self.n_steps)
 
 
-class SharedNoise:
-    """Standard normal draws that all days share, on the CPU.
+def make_schedule(kind: Literal["cosine", "linear"], n_steps: int) -> DiscreteSchedule:
+    """Noise schedule by name."""
+    return CosineSchedule(n_steps) if kind == "cosine" else LinearSchedule(n_steps)
 
-    The first block, from which the reverse process starts, is antithetic and stratified: its mean
-    is zero, and each coordinate's quantiles are those of the normal law. Later ones, for ancestral
-    sampling, are plain.
+
+def fit_closed_form(
+    w: np.ndarray, day_weights: np.ndarray, schedule: DiscreteSchedule
+) -> ScaleMixtureDenoiser:
+    """Fit a scale mixture to each coordinate of standardised targets.
 
     Parameters
     ----------
-    seed : int
-        Seed.
-    like : Tensor
-        Gives the dtype and the device.
+    w : ndarray of shape (n_days, n_cells)
+        Standardised targets, which are centred here.
+    day_weights : ndarray of shape (n_days,)
+        Weights of the days; they sum to one.
+    schedule : DiscreteSchedule
+        Forward process.
     """
-
-    def __init__(self, seed: int, like: Tensor):
-        self._rng = np.random.default_rng(seed)
-        self._like = like
-        self._started = False
-
-    def __call__(self, shape: tuple[int, ...]) -> Tensor:
-        n_samples, _, n_features = shape
-        if self._started:
-            draws = self._rng.standard_normal((n_samples, n_features))
-        else:
-            draws = self._start(n_samples, n_features)
-            self._started = True
-        return torch.from_numpy(draws).to(self._like)[:, None].expand(shape)
-
-    def _start(self, n_samples: int, n_features: int) -> np.ndarray:
-        from scipy.special import ndtri
-
-        half = math.ceil(n_samples / 2)
-        shape = (half, n_features)
-        strata = self._rng.random(shape).argsort(axis=0)
-        draws = ndtri((strata + self._rng.random(shape)) / half)
-        return np.concatenate([draws, -draws])[:n_samples]
+    scales = scale_grid()
+    centred, weights = torch.from_numpy(w - day_weights @ w), torch.from_numpy(day_weights * len(w))
+    return ScaleMixtureDenoiser(fit_scale_mixture(centred, scales, weights), scales, schedule)
 
 
 def make_network(
@@ -156,6 +124,7 @@ def make_network(
     channels: tuple[int, ...],
     zero_output: bool,
     seed: int,
+    axes: np.ndarray | None = None,
 ) -> nn.Module:
     """Network by name.
 
@@ -174,10 +143,12 @@ def make_network(
         Whether the U-Net's last layer starts at zero, as the perceptron's always does.
     seed : int
         Seed of the initial weights.
+    axes : ndarray of shape (n_cells, n_cells), optional
+        Axes of the data's coordinates, one per column, which the U-Net's cells are rotated to.
     """
     if kind == "mlp":
         return FiLMMLP(grid.n_cells, n_condition, width=width, seed=seed)
-    return ConditionalUNet(
+    unet = ConditionalUNet(
         grid.shape,
         n_condition_surfaces=N_CONDITION_SURFACES,
         n_scalars=n_condition - N_CONDITION_SURFACES * grid.n_cells,
@@ -185,17 +156,7 @@ def make_network(
         zero_output=zero_output,
         seed=seed,
     )
-
-
-def make_sampler(kind: Literal["multistep", "ddim", "ddpm"], n_steps: int) -> Sampler:
-    """Sampler by name; ancestral sampling walks the schedule's own steps."""
-    match kind:
-        case "multistep":
-            return Multistep(n_steps)
-        case "ddim":
-            return DDIM(n_steps)
-        case "ddpm":
-            return DDPM(n_steps)
+    return unet if axes is None else RotatedNetwork(unet, torch.from_numpy(axes))
 
 
 @torch.no_grad()

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import stats
 from skorch.callbacks import Callback
 
 from sklearn_diffusion import ConditionalIVSurfaceForecaster, make_forecast_frame, training
@@ -17,8 +16,6 @@ from sklearn_diffusion.arbitrage import arbitrage_penalty
 from sklearn_diffusion.datasets import make_iv_surfaces
 from sklearn_diffusion.diffusion import (
     CorrectedDenoiser,
-    CosineSchedule,
-    GaussianDenoiser,
     NetworkDenoiser,
     ScaleMixtureDenoiser,
 )
@@ -26,10 +23,8 @@ from sklearn_diffusion.diffusion.penalty import ArbitragePenalty
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.metrics import crps
 from sklearn_diffusion.surface_network import (
-    BoundedDenoiser,
     CodedPenalty,
     RotatedNetwork,
-    SharedNoise,
     UniformSteps,
 )
 
@@ -296,33 +291,6 @@ def test_coded_penalty_is_the_penalty_of_the_volatilities(rng):
 # --- parts ---------------------------------------------------------------------------------------
 
 
-def test_noise_is_shared_antithetic_and_stratified():
-    n = 200
-    start = SharedNoise(0, torch.empty(0, dtype=torch.float64))((n, 3, 4)).numpy()
-    assert_array_equal(start[:, 0], start[:, 2])
-    day = start[:, 0]
-    assert_array_equal(day[: n // 2], -day[n // 2 :])
-    for column in day[: n // 2].T:
-        # One draw from each hundredth of the normal law.
-        assert_array_equal(
-            np.sort((stats.norm.cdf(column) * n // 2).astype(int)), np.arange(n // 2)
-        )
-
-
-def test_later_noise_is_plain_and_fresh():
-    noise = SharedNoise(0, torch.empty(0))
-    start, *later = (noise((5000, 2, 3))[:, 0].numpy() for _ in range(3))
-    assert start.dtype == np.float32
-    for draws in later:
-        assert stats.kstest(draws.ravel(), "norm").pvalue > 1e-3
-        assert np.abs(np.corrcoef(start.T, draws.T)[:3, 3:]).max() < 0.06
-    assert not np.allclose(*later)
-
-
-def test_odd_numbers_of_samples():
-    assert SharedNoise(0, torch.empty(0))((7, 1, 2)).shape == (7, 1, 2)
-
-
 def test_steps_are_whole_and_uniform():
     u = torch.linspace(0, 1, 10_001, dtype=torch.float64)
     steps = UniformSteps(20)(u)
@@ -344,12 +312,3 @@ def test_rotated_networks_see_cells():
     output = RotatedNetwork(Halve(), axes)(cells @ axes, torch.tensor(0.5))
     torch.testing.assert_close(seen[0], cells)
     torch.testing.assert_close(output, cells @ axes / 2)
-
-
-def test_bounded_denoiser_cuts_off_what_is_far():
-    eye = torch.eye(2, dtype=torch.float64)
-    exact = GaussianDenoiser(eye[0] * 0, eye, CosineSchedule(50))
-    x, t = torch.tensor([[0.5, 9.0], [-9.0, 0.1]], dtype=torch.float64), torch.tensor(1.0)
-    bounded = BoundedDenoiser(exact, 3.0)(x, t.double())
-    torch.testing.assert_close(bounded, exact(x, t.double()).clamp(-3, 3))
-    assert bounded.abs().max() == 3
