@@ -358,6 +358,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
             If `n_samples` is not positive or `conditioning` is malformed or unattainable.
         """
         check_is_fitted(self)
+        self._validate_params()  # `batch_size` may have been set after the fit
         if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
         rng = private_random_state(self.random_state if random_state is None else random_state)
@@ -386,7 +387,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
     ) -> np.ndarray:
         if observed is not None:
             observed = observed.standardized(self.location_, self.scale_)
-        if self.score_model == "stopped":
+        if isinstance(self.law_, StoppedLaw):
             return self.law_.sample(n_samples, rng, observed)
         if observed is None:
             return self.law_.sample(n_samples, rng, self.batch_size)

@@ -128,20 +128,28 @@ def _feature_index(key: object, names: Mapping, n_features: int) -> int:
 def _interval(key: object, value: tuple) -> tuple[float, float]:
     if len(value) != 2:
         raise ValueError(f"conditioning of {key!r} must be a pair (low, high), got {value!r}.")
-    low = -np.inf if value[0] is None else float(value[0])
-    high = np.inf if value[1] is None else float(value[1])
+    low = -np.inf if value[0] is None else _number(key, value[0])
+    high = np.inf if value[1] is None else _number(key, value[1])
     if not low < high:
         raise ValueError(f"conditioning of {key!r} is an empty interval: {value!r}.")
     return low, high
 
 
+def _number(key: object, value: object) -> float:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise ValueError(f"conditioning of {key!r} must be bounded by numbers, got {value!r}.")
+    return float(value)
+
+
 def _values(key: object, value: object, n_samples: int) -> np.ndarray:
-    values = np.atleast_1d(np.asarray(value, dtype=float))
+    values = np.atleast_1d(np.asarray(value))
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"conditioning of {key!r} must be numeric, got {value!r}.")
     if values.ndim != 1 or len(values) not in (1, n_samples):
         raise ValueError(
-            f"conditioning of {key!r} must be a number, a pair (low, high) or {n_samples} values "
+            f"conditioning of {key!r} must be a number, a tuple (low, high) or {n_samples} values "
             f"(n_samples), got shape {values.shape}."
         )
     if not np.isfinite(values).all():
         raise ValueError(f"conditioning of {key!r} must be finite.")
-    return values
+    return values.astype(float)

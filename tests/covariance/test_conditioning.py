@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 CONDITIONS = {
@@ -122,6 +123,13 @@ BAD_CONDITIONS = {
     "nan_end": ({"KO": (np.nan, 0.1)}, "'KO' is an empty interval"),
     "nan": ({"KO": np.nan}, "'KO' must be finite"),
     "infinite": ({"KO": np.inf}, "'KO' must be finite"),
+    "none": ({"KO": None}, "'KO' must be numeric, got None"),
+    "text": ({"KO": "-0.1"}, "'KO' must be numeric, got '-0.1'"),
+    "complex": ({"KO": 1j}, "'KO' must be numeric, got 1j"),
+    "boolean": ({"KO": True}, "'KO' must be numeric, got True"),
+    "text_end": ({"KO": ("low", 0.1)}, "'KO' must be bounded by numbers, got 'low'"),
+    "missing_end": ({"KO": (pd.NA, 0.1)}, "'KO' must be bounded by numbers, got <NA>"),
+    "array_end": ({"KO": (np.zeros(5), 0.1)}, "'KO' must be bounded by numbers, got array"),
     "wrong_length": ({"KO": np.zeros(4)}, r"'KO' must be .* 5 values \(n_samples\), got .*\(4,\)"),
     "two_dimensional": ({"KO": np.zeros((5, 1))}, r"'KO' must be .* got shape \(5, 1\)"),
     "everything": (dict.fromkeys(range(4), 0.0), "fixes every feature"),

@@ -59,6 +59,15 @@ def test_sampled_covariance_agrees_with_the_closed_form(
     assert drift.max() < 5
 
 
+def test_parameters_set_after_the_fit_do_not_change_the_law(panel, model):
+    estimator = model().fit(panel())
+    expected = estimator.sample(5)
+    estimator.set_params(score_model="paper", half_life=3.0, stop_time=0.5, assume_centered=True)
+    np.testing.assert_array_equal(estimator.sample(5), expected)
+    with pytest.raises(ValueError, match="'batch_size' parameter"):
+        estimator.set_params(batch_size=0).sample(5)
+
+
 def test_samples_keep_the_tails_of_portfolios(panel, model):
     """Student-t factor returns: kurtosis of portfolios, and a classifier cannot tell."""
     from sklearn_diffusion.metrics import classifier_two_sample_accuracy, random_portfolios
