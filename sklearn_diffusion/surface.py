@@ -72,8 +72,8 @@ class ConditionalIVSurfaceForecaster(
         Second-order solver of the probability flow, DDIM, or ancestral sampling.
     n_sampling_steps : int, default=16
         Evaluations of the denoiser for one sample.
-    clip_denoised : float, default=None
-        Bound on the denoised estimate while sampling, in standard deviations.
+    clip_denoised : float or None, default=None
+        Bound on the denoised estimate while sampling, in standard deviations; None is off.
     arbitrage_weight : float, default=0.0
         Weight lambda of the arbitrage penalty in the loss, times the signal-to-noise ratio. The
         default model's samples are all but free of arbitrage without it.
@@ -87,20 +87,21 @@ class ConditionalIVSurfaceForecaster(
         Rows per training step.
     max_epochs : int, default=100
         Largest number of passes over the training days.
-    patience : int, default=30
-        Epochs without improvement on the validation days after which training stops.
+    patience : int or None, default=30
+        Epochs without improvement on the validation days after which training stops; None never
+        does.
     plateau_factor, plateau_patience, min_lr : float, int, float
         The learning rate is multiplied by the factor (default 0.8) after so many epochs without
         improvement (default 300), down to the least rate (default 1e-6).
-    clip_norm : float, default=None
-        Largest norm of the gradient.
-    ema_decay : float, default=0.99
+    clip_norm : float or None, default=None
+        Largest norm of the gradient; None is off.
+    ema_decay : float or None, default=0.99
         Decay of the moving average of the weights, which is what is used; None is off.
     validation_fraction : float, default=0.15
         Share of the training days, the last ones, that the network is validated on.
     n_predict_samples : int, default=500
         Samples whose mean is `predict`.
-    n_jobs : int, default=None
+    n_jobs : int or None, default=None
         Processes over which a network's sampling is split by days, through joblib.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the network computes; "auto" is CUDA where there is one. Noise is drawn on the CPU.
@@ -117,9 +118,10 @@ class ConditionalIVSurfaceForecaster(
         Model of the standardised targets.
     net_ : skorch.NeuralNet or None
         Trainer of the network; it is not pickled.
-    network_gain_ : tuple of float or None
-        Mean reduction of the validation loss by the network and its standard error; None without
-        a closed form to compare with.
+    network_gain_ : (float, float) or None
+        Mean reduction of the held-out loss by the network, and its standard error (see Notes). The
+        network is dropped unless the first exceeds twice the second. None without a network, or
+        without a closed form to compare with.
     loss_curve_, validation_loss_curve_, learning_rate_curve_ : ndarray of shape (n_epochs,)
         Course of the training; empty without a network.
     n_cells_ : int
@@ -135,6 +137,15 @@ class ConditionalIVSurfaceForecaster(
     -----
     All days share one block of noise, so a day's forecast does not depend on which other days are
     asked for, and differences between days are not noise.
+
+    The loss behind `network_gain_` is the mean over cells of the squared error of `parameterization`
+    (plus the weighted arbitrage penalty) for eight draws of time and noise a day, the same for both
+    models; held out are the last `validation_fraction` of the days. The standard error takes days
+    for independent. It is no estimate of the gain on new days. The epoch was chosen by the least
+    loss on these days and draws, which favours the network; the closed form and the coding were
+    fitted to all days, these among them, which favours the closed form. On 30 simulated panels of
+    700 days with nothing to learn, the gain exceeded that on new days by half a standard error
+    on average, and never reached two.
 
     References
     ----------
@@ -426,9 +437,8 @@ class ConditionalIVSurfaceForecaster(
         self.denoiser_ = loss.denoiser
         if base is not None:
             held_out = {name: values[-n_validation:] for name, values in data.items()}
-            mean, error = loss_reduction(loss, base, held_out)
-            self.network_gain_ = mean, error
-            if mean <= 2 * error:
+            self.network_gain_ = gain, error = loss_reduction(loss, base, held_out)
+            if gain <= 2 * error:
                 self.denoiser_ = base
 
     def _condition(self, features: ForecastFeatures) -> NDArray:

@@ -165,6 +165,8 @@ def loss_reduction(
 ) -> tuple[float, float]:
     """Mean reduction of the loss against a base denoiser, on the same noise, and its error.
 
+    Rows are taken for independent; the error of a single one is infinite.
+
     Parameters
     ----------
     loss : DenoisingLoss
@@ -183,4 +185,5 @@ def loss_reduction(
     before = loss.eval()(**data)
     loss.denoiser = trained
     gain = before - loss.eval()(**data)
-    return float(gain.mean()), float(gain.std() / math.sqrt(len(gain)))
+    n = len(gain)
+    return float(gain.mean()), float(gain.std() / math.sqrt(n)) if n > 1 else math.inf

@@ -166,6 +166,15 @@ def test_a_network_that_learns_something_is_kept():
     assert crps(truth, samples, log=True) < 0.97 * crps(truth, rival, log=True)
 
 
+def test_one_day_is_no_evidence_for_a_network(frames):
+    X, y = frames["2x3"]
+    forecaster = ConditionalIVSurfaceForecaster(
+        GRIDS["2x3"], validation_fraction=1e-3, max_epochs=2, random_state=0
+    ).fit(X, y)
+    assert forecaster.network_gain_[1] == np.inf
+    assert isinstance(forecaster.denoiser_, ScaleMixtureDenoiser)
+
+
 # --- interrupts ----------------------------------------------------------------------------------
 
 
