@@ -60,18 +60,18 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
     ----------
     grid : SurfaceGrid
         Where to estimate the surfaces.
-    method : {"nadaraya_watson", "local_linear"}, default="nadaraya_watson"
-        The estimator.
+    method : {"local_linear", "nadaraya_watson"}, default="local_linear"
+        The estimator. Notes say what each costs.
     bandwidth_moneyness : float or "auto", default="auto"
         Kernel variance h_1 in moneyness. The paper's 0.002 suits strikes 4 to 5 % apart and is too
         smooth for denser ones. "auto" is the value, on a scale set by the typical distance of
         neighbouring strikes, with the smallest vega-weighted squared relative error when each quote
         between others is predicted from the rest of its expiry.
     bandwidth_tenor : float or "auto", default="auto"
-        Kernel variance h_2 in tenor, in years squared; the paper's is 0.046. Not used by
-        ``method="local_linear"``. "auto" is chosen likewise: each expiry between two others
-        is predicted from the rest, and the best standard deviation halved, for leaving an expiry
-        out doubles the distance to its neighbours.
+        Kernel variance h_2 in tenor, in years squared, of ``method="nadaraya_watson"``; the paper's
+        is 0.046. "auto" is chosen likewise: each expiry between two others is predicted from the
+        rest, and the best standard deviation halved, for leaving an expiry out doubles the distance
+        to its neighbours. The local linear method has none, and refuses a number.
     moneyness : {"forward", "spot"}, default="forward"
         Whether moneyness is K/F, of each expiry's forward, or K/S as in the paper. The latter
         needs a column ``spot`` in the quotes.
@@ -122,7 +122,28 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    The last five describe the quotes last transformed, and so change at each call of `transform`.
+    ``dates_``, ``mask_``, ``report_``, ``forwards_`` and ``spot_`` describe the quotes last
+    transformed, and so change at each call of `transform`.
+
+    The default is what predicts quotes best. Mean absolute errors in volatility points, on 300 days
+    after those that chose the bandwidths, of out-of-the-money quotes left out one at a time or an
+    expiry at a time; the S&P 500 panel has surfaces only, whose cells stand for quotes:
+
+    ================================  ============  ==============  ======================
+    left out                          local linear  kernel average  the paper's bandwidths
+    ================================  ============  ==============  ======================
+    SSE 50, between other strikes     0.28          2.10            2.98
+    SSE 50, an outermost strike       1.55          4.35            5.82
+    SSE 50, an expiry                 1.11          2.74            1.56
+    S&P 500, between other strikes    0.02          0.20            0.33
+    S&P 500, an outermost strike      1.27          0.58            1.26
+    S&P 500, an expiry                0.26          0.26            0.47
+    ================================  ============  ==============  ======================
+
+    Only beyond an expiry's strikes, where all quotes of other expiries reach further, may the
+    kernel average win: it borrows from them. The SSE 50 surfaces (1680 days, 7 x 4) have a mean
+    arbitrage penalty of 0.029, 0.063 and 0.000: the paper's bandwidths smooth the smile away, and
+    with it the arbitrage.
 
     The input is a table of quotes and the output has one row per day, not per quote, so
     scikit-learn's checks of array estimators do not apply; parameters, cloning, pickling and
@@ -155,7 +176,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "grid": [SurfaceGrid],
-        "method": [StrOptions({"nadaraya_watson", "local_linear"})],
+        "method": [StrOptions({"local_linear", "nadaraya_watson"})],
         "bandwidth_moneyness": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "bandwidth_tenor": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "moneyness": [StrOptions({"forward", "spot"})],
@@ -176,7 +197,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         self,
         grid: SurfaceGrid,
         *,
-        method: Literal["nadaraya_watson", "local_linear"] = "nadaraya_watson",
+        method: Literal["local_linear", "nadaraya_watson"] = "local_linear",
         bandwidth_moneyness: float | Literal["auto"] = "auto",
         bandwidth_tenor: float | Literal["auto"] = "auto",
         moneyness: Literal["forward", "spot"] = "forward",
@@ -211,7 +232,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
 
     @classmethod
     def paper(cls, grid: SurfaceGrid | None = None) -> SurfaceSmoother:
-        """Return the smoother of Jin and Agarwal: K/S, h_1 = 0.002, h_2 = 0.046.
+        """Return the smoother of Jin and Agarwal: kernel average in K/S, h_1 .002 and h_2 .046.
 
         Parameters
         ----------
@@ -220,6 +241,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         """
         return cls(
             SurfaceGrid.paper() if grid is None else grid,
+            method="nadaraya_watson",
             bandwidth_moneyness=0.002,
             bandwidth_tenor=0.046,
             moneyness="spot",
@@ -301,9 +323,14 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, quotes: pd.DataFrame) -> CleanQuotes:
+        is_linear = self.method == "local_linear"
+        if is_linear and self.bandwidth_tenor != "auto":
+            raise ValueError(
+                f"bandwidth_tenor={self.bandwidth_tenor} is of the kernel average: it needs "
+                "method='nadaraya_watson', while method='local_linear' has no bandwidth in tenor."
+            )
         clean = self._clean(quotes)
         days = [day for _, day in split_days(clean.points)]
-        is_linear = self.method == "local_linear"
 
         h1, h2 = self.bandwidth_moneyness, self.bandwidth_tenor
         self.bandwidth_moneyness_ = (

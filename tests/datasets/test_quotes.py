@@ -12,6 +12,7 @@ import pytest
 from sklearn_diffusion.datasets import load_option_quotes, tidy_option_quotes
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing import SurfaceSmoother
+from sklearn_diffusion.preprocessing.quotes import clean_option_quotes
 
 CSV = """date,expiry,type,strike,price
 2024-01-02,2024-03-15,C,100,4.2
@@ -160,9 +161,37 @@ def test_real_quotes_load_and_smooth(shared_data):
         expected = np.swapaxes(reference["iv_unsmoothed"], 1, 2)[::40]
         mask = np.swapaxes(reference["mask"], 1, 2)[::40]
         spot = reference["spot"][::40]
-    smoother = SurfaceSmoother(grid, method="local_linear", rate=0.025, min_days=7)
+    smoother = SurfaceSmoother(grid, rate=0.025, min_days=7)
     surfaces = grid.unflatten(smoother.fit_transform(quotes))
     error = np.abs(surfaces / expected - 1)[mask]
     assert np.median(error) < 0.003
     assert (grid.unflatten(smoother.mask_) == mask).mean() > 0.95
     np.testing.assert_allclose(smoother.spot_, spot, rtol=1e-9)
+
+
+def test_the_default_method_predicts_real_quotes_best(shared_data):
+    quotes = load_option_quotes(shared_data("quotes_sse50_2015_2021.csv.gz"))
+    days = quotes["date"].unique()[::100]
+    train, test = quotes["date"].isin(days[:10]), quotes["date"].isin(days[10:])
+    # Every other expiry loses a strike near its forward.
+    listed = quotes[test].groupby(["date", "expiry"], as_index=False)["strike"].median()
+    left_out = listed[::2].rename(columns={"strike": "hidden"})
+    known = quotes[test].merge(left_out, on=["date", "expiry"], how="left")
+    known = known[known["strike"] != known.pop("hidden")]
+    clean = clean_option_quotes(quotes[test], rate=0.025).points
+    kept = clean_option_quotes(known, rate=0.025).points
+    hidden = clean.merge(kept, how="left", on=["date", "tenor", "moneyness"], indicator=True)
+    hidden = hidden[(hidden["_merge"] == "left_only")]
+
+    def error(method):
+        smoother = SurfaceSmoother(SurfaceGrid.paper(), method=method, rate=0.025)
+        smoother.fit(quotes[train])
+        errors = []
+        for date, tenor, moneyness, volatility in hidden.iloc[:, :4].itertuples(index=False):
+            smoother.set_params(grid=SurfaceGrid([moneyness], [tenor]))
+            surface = smoother.transform(known[known["date"] == date])
+            errors.append(abs(surface.iloc[0, 0] - volatility))
+        return np.mean(errors)
+
+    assert len(hidden) > 15
+    assert error(SurfaceSmoother(SurfaceGrid.paper()).method) < 0.5 * error("nadaraya_watson")

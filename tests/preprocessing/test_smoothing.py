@@ -17,7 +17,8 @@ from sklearn_diffusion.pricing import black_price, black_vega
 
 # Between two strikes, so that rounding decides nothing.
 FORWARD = 100.5
-METHODS = ["nadaraya_watson", "local_linear"]
+METHODS = ["local_linear", "nadaraya_watson"]
+KERNEL = {"method": "nadaraya_watson"}
 GRID = SurfaceGrid([0.85, 0.95, 1.0, 1.05, 1.15], [0.1, 0.25, 0.5, 0.75])
 
 #: scikit-learn's checks that an estimator of tables of quotes leaves out, and why.
@@ -72,7 +73,7 @@ def test_local_lines_reproduce_linear_smiles_and_linear_total_variance(bandwidth
 
     # A line in logarithms.
     quotes = make_quotes(lambda k, tau, day: level(tau) * np.exp(-0.4 * k))
-    smoother = SurfaceSmoother(GRID, method="local_linear", bandwidth_moneyness=bandwidth)
+    smoother = SurfaceSmoother(GRID, bandwidth_moneyness=bandwidth)
     surface = GRID.unflatten(smoother.fit_transform(quotes))[0]
     slope = GRID.moneyness[:, None] ** -0.4
     np.testing.assert_allclose(surface, slope * level(GRID.tenors), rtol=1e-8)
@@ -81,7 +82,7 @@ def test_local_lines_reproduce_linear_smiles_and_linear_total_variance(bandwidth
 def test_kernel_average_is_the_formula_of_the_paper():
     quotes = make_quotes(lambda k, tau, day: smile(k, tau, day) + 0.05 * tau)
     h1, h2 = 0.002, 0.046
-    smoother = SurfaceSmoother(GRID, bandwidth_moneyness=h1, bandwidth_tenor=h2)
+    smoother = SurfaceSmoother(GRID, **KERNEL, bandwidth_moneyness=h1, bandwidth_tenor=h2)
     surface = GRID.unflatten(smoother.fit_transform(quotes))[0]
 
     kept = quotes[quotes["is_call"] == (quotes["strike"] > FORWARD)]
@@ -99,10 +100,10 @@ def test_kernel_average_is_the_formula_of_the_paper():
 def test_wide_kernels_give_the_vega_weighted_mean_and_narrow_ones_the_nearest_quote():
     quotes = make_quotes(smile, expiries=(91,))
     grid = SurfaceGrid(np.array([84, 92, 108, 116]) / FORWARD, [91 / 365])
-    wide = SurfaceSmoother(grid, bandwidth_moneyness=1e6, bandwidth_tenor=1e6)
+    wide = SurfaceSmoother(grid, **KERNEL, bandwidth_moneyness=1e6, bandwidth_tenor=1e6)
     surface = wide.fit_transform(quotes).to_numpy()
     np.testing.assert_allclose(surface, surface[0, 0], rtol=1e-6)
-    narrow = SurfaceSmoother(grid, bandwidth_moneyness=1e-8, bandwidth_tenor=1e-8)
+    narrow = SurfaceSmoother(grid, **KERNEL, bandwidth_moneyness=1e-8, bandwidth_tenor=1e-8)
     expected = smile(np.log(grid.moneyness), None, None)
     np.testing.assert_allclose(narrow.fit_transform(quotes)[:1], [expected], rtol=1e-8)
 
@@ -110,7 +111,9 @@ def test_wide_kernels_give_the_vega_weighted_mean_and_narrow_ones_the_nearest_qu
 @pytest.mark.parametrize("method", METHODS)
 def test_far_outside_the_quotes_the_nearest_ones_count(method):
     grid = SurfaceGrid([0.01, 5.0], [0.001, 20.0])
-    smoother = SurfaceSmoother(grid, method=method, bandwidth_moneyness=1e-6, bandwidth_tenor=1e-6)
+    smoother = SurfaceSmoother(grid, method=method, bandwidth_moneyness=1e-6)
+    if method == "nadaraya_watson":
+        smoother.set_params(bandwidth_tenor=1e-6)
     surface = smoother.fit_transform(make_quotes(smile)).to_numpy().reshape(2, 2)
     edges = smile(np.log(np.array([76, 124]) / FORWARD), None, None)
     np.testing.assert_allclose(surface, np.repeat(edges[:, None], 2, axis=1), rtol=1e-4)
@@ -124,9 +127,9 @@ def test_automatic_bandwidths_beat_the_paper_s_on_dense_strikes():
         surfaces = SurfaceSmoother(GRID, **options).fit_transform(quotes)
         return np.abs(surfaces.to_numpy() - truth).mean()
 
-    paper = error(bandwidth_moneyness=0.002, bandwidth_tenor=0.046)
-    assert error() < paper / 2
-    assert error(method="local_linear") < paper / 10
+    paper = error(**KERNEL, bandwidth_moneyness=0.002, bandwidth_tenor=0.046)
+    assert error(**KERNEL) < paper / 2
+    assert error() < paper / 10
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -149,11 +152,11 @@ def test_automatic_bandwidths_grow_with_the_noise(method):
 def test_bandwidths_are_those_of_the_training_days():
     train = make_quotes(smile, days=2, strikes=np.arange(80.0, 121.0))
     test = make_quotes(smile, strikes=np.arange(80.0, 121.0, 8.0))
-    smoother = SurfaceSmoother(GRID).fit(train)
+    smoother = SurfaceSmoother(GRID, **KERNEL).fit(train)
     h1, h2 = smoother.bandwidth_moneyness_, smoother.bandwidth_tenor_
-    fixed = SurfaceSmoother(GRID, bandwidth_moneyness=h1, bandwidth_tenor=h2).fit(train)
+    fixed = SurfaceSmoother(GRID, **KERNEL, bandwidth_moneyness=h1, bandwidth_tenor=h2).fit(train)
     pd.testing.assert_frame_equal(smoother.transform(test), fixed.transform(test))
-    assert SurfaceSmoother(GRID).fit(test).bandwidth_moneyness_ > 4 * h1
+    assert SurfaceSmoother(GRID, **KERNEL).fit(test).bandwidth_moneyness_ > 4 * h1
 
 
 def test_days_stand_for_themselves():
@@ -245,7 +248,7 @@ def test_sparse_days_are_named_or_dropped():
 
 def test_days_without_any_usable_quote_are_named_even_if_sparse_days_are_dropped():
     calls = make_quotes(flat).query("is_call")
-    smoother = SurfaceSmoother(GRID, bandwidth_moneyness=0.002, bandwidth_tenor=0.01)
+    smoother = SurfaceSmoother(GRID, bandwidth_moneyness=0.002)
     with pytest.raises(ValueError, match=r"2024-01-02 \(0 of 52\); left out: 52 no_forward"):
         smoother.set_params(on_sparse_day="drop").fit_transform(calls)
 
@@ -263,19 +266,26 @@ def test_local_lines_stay_positive():
 
 
 def test_automatic_bandwidths_need_strikes_and_use_spacing_where_no_expiry_is_between():
-    two = SurfaceSmoother(GRID).fit(make_quotes(smile, expiries=(73, 219)))
+    two = SurfaceSmoother(GRID, **KERNEL).fit(make_quotes(smile, expiries=(73, 219)))
     assert two.bandwidth_tenor_ == pytest.approx((0.4 / 2) ** 2)
     few_strikes = make_quotes(smile, strikes=[96, 104])
     with pytest.raises(ValueError, match="needs an expiry with at least 4 quotes"):
         SurfaceSmoother(GRID).fit(few_strikes)
 
 
-def test_one_expiry_needs_no_tenor_bandwidth():
+@pytest.mark.parametrize("method", METHODS)
+def test_one_expiry_needs_no_tenor_bandwidth(method):
     quotes = make_quotes(smile, expiries=(91,))
-    surfaces = SurfaceSmoother(GRID).fit_transform(quotes)
+    surfaces = SurfaceSmoother(GRID, method=method).fit_transform(quotes)
     surface = GRID.unflatten(surfaces)[0]
     assert np.ptp(surface[:, 0]) > 0.01
-    np.testing.assert_array_equal(surface, np.repeat(surface[:, :1], 4, axis=1))
+    np.testing.assert_allclose(surface, np.repeat(surface[:, :1], 4, axis=1), rtol=1e-12)
+
+
+def test_a_bandwidth_that_would_not_be_used_is_refused():
+    smoother = SurfaceSmoother(GRID, bandwidth_moneyness=0.002, bandwidth_tenor=0.046)
+    with pytest.raises(ValueError, match=r"bandwidth_tenor=0.046 .* method='nadaraya_watson'"):
+        smoother.fit(make_quotes(flat))
 
 
 def test_paper_configuration():
@@ -285,7 +295,7 @@ def test_paper_configuration():
     surfaces = smoother.fit_transform(quotes)
     assert surfaces.shape == (1, 81)
     assert (smoother.bandwidth_moneyness_, smoother.bandwidth_tenor_) == (0.002, 0.046)
-    assert smoother.moneyness == "spot"
+    assert (smoother.method, smoother.moneyness) == ("nadaraya_watson", "spot")
     assert SurfaceSmoother.paper(GRID).grid == GRID
 
 
