@@ -8,8 +8,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from sklearn_diffusion.metrics.validation import as_frame, check_varying
-from sklearn_diffusion.preprocessing.validation import check_dates
+from sklearn_diffusion.metrics.validation import (
+    as_frame,
+    check_real,
+    check_time_order,
+    check_varying,
+)
 
 __all__ = ["validate_returns"]
 
@@ -39,10 +43,13 @@ def validate_returns(
         If a value is not a finite number, a column is constant, there are fewer than two rows, or
         dates are repeated or out of order; the message names days and assets.
     """
+    days = None
+    if isinstance(X, pd.DataFrame):
+        days = X.index
+        check_real(X.loc[:, X.dtypes != np.dtype(object)], "X")  # objects may be numbers
+        if in_time_order:
+            check_time_order(days)
     x = validate_data(estimator, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite=False)
-    days = X.index if isinstance(X, pd.DataFrame) else None
-    if in_time_order and isinstance(days, pd.DatetimeIndex):
-        check_dates(days, len(x))
     names = getattr(estimator, "feature_names_in_", None)
     check_varying(as_frame(pd.DataFrame(x, index=days, columns=names), "X"), "X")
     return x

@@ -16,7 +16,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 
-from .validation import as_frame, check_covariance, check_positive_integer, name_some
+from .validation import (
+    as_frame,
+    check_covariance,
+    check_positive_integer,
+    check_time_order,
+    name_some,
+)
 
 # Relative to the mean variance. Lets the singular sample covariance of fewer days than assets take
 # part in a comparison, and moves no weight of a matrix that one would invest by.
@@ -183,7 +189,7 @@ def walk_forward_minimum_variance(
     {'LedoitWolf': 1.0, 'sample': 1.08}
     """
     frame = as_frame(returns, "returns")
-    check_time_order(frame)
+    check_time_order(frame.index)
     starts = rebalance_days(len(frame), window, step, first, last)
     reference = choose_reference(estimators, reference)
     has_labels = isinstance(returns, pd.DataFrame)
@@ -263,15 +269,6 @@ def choose_reference(estimators: Mapping[str, Any], reference: str | None) -> st
     if reference not in estimators:
         raise ValueError(f"reference={reference!r} is not among {name_some(list(estimators))}.")
     return reference
-
-
-def check_time_order(frame: pd.DataFrame) -> None:
-    """Raise unless the dates of a date index increase, naming the first that does not."""
-    if not isinstance(frame.index, pd.DatetimeIndex):
-        return
-    late = frame.index[1:][frame.index[1:] <= frame.index[:-1]]
-    if len(late):
-        raise ValueError(f"the dates of returns must increase strictly; {late[0]} does not.")
 
 
 def fit_covariance(

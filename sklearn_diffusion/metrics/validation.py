@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from sklearn_diffusion.preprocessing.validation import check_dates
+
 MAX_NAMED = 5
 
 
@@ -55,9 +57,7 @@ def as_frame(
         raise ValueError(
             f"{name} must have at least {min_rows} rows and one column, got shape {frame.shape}."
         )
-    text = [column for column, kind in frame.dtypes.items() if not is_real_dtype(kind)]
-    if text:
-        raise ValueError(f"{name} must be real numbers; not so in column(s) {name_some(text)}.")
+    check_real(frame, name)
     frame = frame.astype(float)
     rows, columns = np.nonzero(~np.isfinite(frame.to_numpy()))
     if len(rows):
@@ -68,6 +68,13 @@ def as_frame(
         shown = ", ".join(f"(row {row!s}, column {column!r})" for row, column in cells)
         raise ValueError(f"{name} has {len(rows)} NaN or infinite value(s), first at {shown}.")
     return frame
+
+
+def check_real(frame: pd.DataFrame, name: str) -> None:
+    """Raise if the dtype of a column is not of real numbers, naming the column."""
+    text = [column for column, kind in frame.dtypes.items() if not is_real_dtype(kind)]
+    if text:
+        raise ValueError(f"{name} must be real numbers; not so in column(s) {name_some(text)}.")
 
 
 def is_real_dtype(dtype: object) -> bool:
@@ -115,6 +122,22 @@ def check_varying(frame: pd.DataFrame, name: str) -> None:
     constant = [frame.columns[j] for j in np.flatnonzero((values == values[0]).all(axis=0))]
     if constant:
         raise ValueError(f"{name} has constant column(s): {name_some(constant)}.")
+
+
+def check_time_order(index: pd.Index) -> None:
+    """Raise if an index holds dates that are missing, repeated or out of order.
+
+    Dates are datetimes, periods, and ISO 8601 text, as of a file that was read without parsing it.
+    """
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp()
+    elif index.inferred_type in {"string", "date", "datetime"}:
+        try:
+            index = pd.DatetimeIndex(pd.to_datetime(index, format="ISO8601"))
+        except ValueError:
+            return
+    if isinstance(index, pd.DatetimeIndex):
+        check_dates(index, len(index))
 
 
 def check_covariance(covariance: ArrayLike, name: str = "covariance") -> np.ndarray:

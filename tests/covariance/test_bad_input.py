@@ -45,6 +45,31 @@ def test_recency_needs_dates_in_order(half_life, frame, model):
     np.testing.assert_array_equal(model(half_life=half_life).fit(X).covariance_, expected)
 
 
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda days: days.strftime("%Y-%m-%d"),
+        lambda days: days.strftime("%Y%m%d"),
+        lambda days: pd.Index(days.date),
+        lambda days: days.to_period("D"),
+        lambda days: days.tz_localize("America/New_York"),
+    ],
+    ids=["text", "compact", "dates", "periods", "time_zone"],
+)
+def test_dates_are_recognised_however_they_are_spelt(spell, frame, model):
+    X = frame(100)
+    X.index = spell(pd.bdate_range("2020-01-01", periods=100))
+    assert model().fit(X).n_features_in_ == 4
+    with pytest.raises(ValueError, match="dates must be sorted; 2020-05-19 stands before"):
+        model().fit(X[::-1])
+
+
+@pytest.mark.parametrize("labels", [range(100), [f"scenario {i}" for i in range(100)]])
+def test_an_index_without_dates_has_no_order(labels, frame, model):
+    X = frame(100).set_axis(labels)
+    assert model().fit(X[::-1]).n_features_in_ == 4
+
+
 def test_one_row_is_too_few(panel, model):
     with pytest.raises(ValueError, match="minimum of 2 is required"):
         model().fit(panel(1, 4))
@@ -54,6 +79,19 @@ def test_text_is_no_return(frame, model):
     X = frame(60).astype(object)
     X.iloc[3, 1] = "n/a"
     with pytest.raises(ValueError, match="n/a"):
+        model().fit(X)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pd.bdate_range("2020-01-01", periods=60), ["0.1"] * 60, [1j] * 60],
+    ids=["dates", "text", "complex"],
+)
+def test_columns_that_are_no_numbers_are_named(column, frame, model):
+    X = frame(60).assign(VIX=column)
+    if X["VIX"].dtype == object:
+        pytest.skip("this pandas stores text as objects, which may be numbers")
+    with pytest.raises(ValueError, match=r"X must be real numbers; not so in column.* 'VIX'"):
         model().fit(X)
 
 
