@@ -138,14 +138,14 @@ class ConditionalIVSurfaceForecaster(
     All days share one block of noise, so a day's forecast does not depend on which other days are
     asked for, and differences between days are not noise.
 
-    The loss behind `network_gain_` is the mean over cells of the squared error of `parameterization`
-    (plus the weighted arbitrage penalty) for eight draws of time and noise a day, the same for both
-    models; held out are the last `validation_fraction` of the days. The standard error takes days
-    for independent. It is no estimate of the gain on new days. The epoch was chosen by the least
-    loss on these days and draws, which favours the network; the closed form and the coding were
-    fitted to all days, these among them, which favours the closed form. On 30 simulated panels of
-    700 days with nothing to learn, the gain exceeded that on new days by half a standard error
-    on average, and never reached two.
+    The loss behind `network_gain_` is the squared error of `parameterization`, averaged over cells
+    (plus the weighted arbitrage penalty), for eight draws of time and noise a day, the same for
+    both models; held out are the last `validation_fraction` of the days, and the standard error
+    takes them for independent. It is no estimate of the gain on new days. The epoch was chosen by
+    the least loss on these days and draws, which favours the network; the closed form and the
+    coding were fitted to all days, these among them, which favours the closed form. On 30 simulated
+    panels of 700 days with nothing to learn, the gain exceeded that on new days by half a standard
+    error on average, and never reached two.
 
     References
     ----------
