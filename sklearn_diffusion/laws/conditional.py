@@ -3,12 +3,13 @@
 Given its component a scenario is Gaussian. Components are drawn in proportion to the probability
 that they give the observation; what is not observed then follows by Gaussian regression. Fixed
 values and one interval are exact. Several intervals are drawn one after the other, each given those
-before (the Geweke-Hajivassiliou-Keane simulator), whose weights estimate the probability of the
-observation under each component and correct the draws.
+before, the rarest first (the Geweke-Hajivassiliou-Keane simulator), whose weights estimate the
+probability of the observation under each component and correct the draws; Gibbs sweeps refine them.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -19,8 +20,9 @@ from sklearn_diffusion.laws.conditioning import Conditioning
 
 __all__ = ["ConditionalMixture", "draw_truncated_normal", "log_interval_mass"]
 
-# Draws that estimate a component's probability of several intervals, and candidates per scenario.
-N_PILOT, N_CANDIDATES = 32, 10
+# Draws that estimate a component's probability of several intervals, candidates per scenario, and
+# Gibbs sweeps that take out what bias so few candidates leave.
+N_PILOT, N_CANDIDATES, N_SWEEPS = 32, 10, 5
 
 
 class SharedShapeMixture(Protocol):
@@ -49,7 +51,17 @@ class ConditionalMixture:
     def __init__(self, mixture: SharedShapeMixture, conditioning: Conditioning):
         self.mixture = mixture
         self.shapes = mixture.shapes()
-        self.observed = conditioning
+        self.observed = self._rarest_interval_first(conditioning)
+
+    def _rarest_interval_first(self, observed: Conditioning) -> Conditioning:
+        """Order the intervals: the others are likelier given the rarest than it is given them."""
+        mixture, j = self.mixture, observed.bounded
+        variances = self.shapes.diagonal(axis1=1, axis2=2)[mixture.state_][:, j]
+        means, std = mixture.means_[:, j], np.sqrt(mixture.scale_[:, None] * variances)
+        log_mass = log_interval_mass((observed.low - means) / std, (observed.high - means) / std)
+        order = logsumexp(log_mass, axis=0, b=mixture.weights_[:, None]).argsort()
+        low, high = observed.low[order], observed.high[order]
+        return replace(observed, bounded=j[order], low=low, high=high)
 
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw scenarios (n_samples, n_features).
@@ -70,6 +82,7 @@ class ConditionalMixture:
         if candidates > 1:
             keep = _choose(log_weight.reshape(n_samples, candidates), random_state)
             known = known[keep + candidates * np.arange(n_samples)]
+            self._redraw_bounded(component, known, random_state)
         return self._draw_free(component, known, random_state)
 
     def _draw_components(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
@@ -137,26 +150,47 @@ class ConditionalMixture:
 
         The columns of the first result are the fixed and then the bounded coordinates.
         """
-        mixture, observed = self.mixture, self.observed
+        observed = self.observed
         columns = np.concatenate([observed.fixed, observed.bounded])
         n_fixed = len(observed.fixed)
         known = np.empty((len(component), len(columns)))
         known[:, :n_fixed] = values
         log_weight = np.zeros(len(component))
-        state = mixture.state_[component]
         for step, (low, high) in enumerate(zip(observed.low, observed.high, strict=True), n_fixed):
-            before, j = columns[:step], columns[step]
-            mean, std = np.empty(len(component)), np.sqrt(mixture.scale_[component])
-            for k in np.unique(state):
-                at = np.flatnonzero(state == k)
-                gain, variance = _regression(self.shapes[k], before, j)
-                deviation = known[at, :step] - mixture.means_[np.ix_(component[at], before)]
-                mean[at] = mixture.means_[component[at], j] + deviation @ gain
-                std[at] *= np.sqrt(variance)
+            mean, std = self._given(component, columns[:step], known[:, :step], columns[step])
             a, b = (low - mean) / std, (high - mean) / std
             log_weight += log_interval_mass(a, b)
             known[:, step] = mean + std * draw_truncated_normal(a, b, random_state)
         return known, log_weight
+
+    def _redraw_bounded(
+        self, component: np.ndarray, known: np.ndarray, random_state: np.random.RandomState
+    ) -> None:
+        """Redraw the bounded coordinates in place, each given the others, in Gibbs sweeps."""
+        observed = self.observed
+        columns = np.concatenate([observed.fixed, observed.bounded])
+        for _ in range(N_SWEEPS):
+            for i, (low, high) in enumerate(zip(observed.low, observed.high, strict=True)):
+                step = len(observed.fixed) + i
+                others = np.delete(np.arange(len(columns)), step)
+                mean, std = self._given(component, columns[others], known[:, others], columns[step])
+                a, b = (low - mean) / std, (high - mean) / std
+                known[:, step] = mean + std * draw_truncated_normal(a, b, random_state)
+
+    def _given(
+        self, component: np.ndarray, columns: np.ndarray, values: np.ndarray, j: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of coordinate j of scenarios, given the values of some columns."""
+        mixture = self.mixture
+        state = mixture.state_[component]
+        mean, std = np.empty(len(component)), np.sqrt(mixture.scale_[component])
+        for k in np.unique(state):
+            at = np.flatnonzero(state == k)
+            gain, variance = _regression(self.shapes[k], columns, j)
+            deviation = values[at] - mixture.means_[np.ix_(component[at], columns)]
+            mean[at] = mixture.means_[component[at], j] + deviation @ gain
+            std[at] *= np.sqrt(variance)
+        return mean, std
 
     def _draw_free(
         self, component: np.ndarray, known: np.ndarray, random_state: np.random.RandomState

@@ -191,6 +191,21 @@ def test_intervals_agree_with_rejection(mixture, rng, bounded, low, high):
     assert_same_law(samples, expected, simulated=len(bounded) > 1)
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_intervals_that_correlation_all_but_excludes(rng, order):
+    """Drawn first, the likely interval would leave hardly a draw with the unlikely one."""
+    shape = np.eye(4) + np.diag([0.95, 0, 0], 1) + np.diag([0.95, 0, 0], -1)
+    gaussian = Mixture(
+        np.ones(1), np.zeros((1, 4)), np.zeros(1, dtype=int), np.ones(1), shape[np.newaxis]
+    )
+    low, high = np.array([-1.0, -np.inf]), np.array([np.inf, -1.0])
+    observed = observe(bounded=order, low=low[order], high=high[order])
+    draws = gaussian.sample(400_000, rng)
+    expected = draws[observed.holds(draws)]
+    assert len(expected) > 5000
+    assert_same_law(ConditionalMixture(gaussian, observed).sample(30_000, rng), expected)
+
+
 @pytest.mark.parametrize("per_sample", [False, True])
 def test_a_value_and_an_interval_agree_with_rejection(mixture, rng, per_sample):
     """The value moves both the component and the probability of the interval."""
