@@ -121,11 +121,13 @@ class ConditionalMixture:
         mixture, observed = self.mixture, self.observed
         fixed = observed.fixed
         log_p = np.empty((len(values), len(mixture.weights_)))
+        with np.errstate(divide="ignore"):  # a short half-life leaves old days no weight at all
+            log_weights = np.log(mixture.weights_)
         for k, shape in enumerate(self.shapes):
             at = np.flatnonzero(mixture.state_ == k)
             scale, means = mixture.scale_[at], mixture.means_[at]
             deviation = values[:, None] - means[:, fixed]
-            log_p[:, at] = np.log(mixture.weights_[at])
+            log_p[:, at] = log_weights[at]
             if len(fixed):
                 root = cholesky(shape[np.ix_(fixed, fixed)], lower=True)
                 flat = deviation.reshape(-1, len(fixed)).T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -229,6 +229,25 @@ def test_a_value_and_two_intervals_agree_with_rejection(mixture, rng):
     free = [0, 2, 3]
     assert observed.holds(samples).all()
     assert_same_law(samples[:, free], expected[:, free], simulated=True)
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [observe([1], [0.4]), observe(bounded=[1], low=[0.0], high=[1.0])],
+    ids=["value", "interval"],
+)
+def test_components_without_weight_do_not_matter(mixture, observed):
+    alone = replace(
+        mixture,
+        weights_=np.array([0.7, 0.3]),
+        **{name: getattr(mixture, name)[:2] for name in ("means_", "state_", "scale_")},
+    )
+    padded = replace(mixture, weights_=np.array([0.7, 0.3, 0.0]))
+    drawn = [
+        ConditionalMixture(m, observed).sample(50, np.random.RandomState(0))
+        for m in (alone, padded)
+    ]
+    np.testing.assert_array_equal(*drawn)
 
 
 def test_an_interval_around_everything_changes_nothing(mixture, rng):
