@@ -203,6 +203,7 @@ def walk_forward_minimum_variance(
             began = time.perf_counter()
             covariance = fit_covariance(estimator, past if has_labels else past.to_numpy())
             seconds = time.perf_counter() - began
+            check_covariance(covariance, f"the covariance of estimators[{name!r}]")
             chosen = minimum_variance_weights(covariance)
             if len(chosen) != frame.shape[1]:
                 raise ValueError(

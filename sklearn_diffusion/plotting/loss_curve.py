@@ -95,8 +95,18 @@ class LossCurveDisplay:
         Returns
         -------
         display : LossCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If the estimator recorded no loss, for nothing was trained or chosen.
         """
         check_is_fitted(estimator, "loss_curve_")
+        if len(estimator.loss_curve_) == 0:
+            raise ValueError(
+                f"{type(estimator).__name__} has no loss to show: its parameters left nothing to "
+                "train or to choose."
+            )
         display = cls(
             estimator.loss_curve_,
             validation_loss=getattr(estimator, "validation_loss_curve_", None),

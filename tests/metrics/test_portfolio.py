@@ -201,6 +201,8 @@ class TestWalkForward:
             ({"estimators": {}}, "estimators"),
             ({"estimators": {"bad": 3}}, "'bad'"),
             ({"estimators": {"small": lambda X: np.eye(3)}}, "'small'.*3 assets for 4"),
+            ({"estimators": {"wide": lambda X: X[:4]}}, "estimators.'wide'. must be symmetric"),
+            ({"estimators": {"nan": lambda X: np.eye(4) * np.nan}}, "estimators.'nan'. has 16 NaN"),
         ],
     )
     def test_bad_arguments_are_named(self, returns, arguments, message):

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.covariance import LedoitWolf
 from sklearn.exceptions import NotFittedError
 
+from sklearn_diffusion import DiffusionCovarianceEstimator
 from sklearn_diffusion.metrics import qq_points
 from sklearn_diffusion.plotting import LossCurveDisplay, QQDisplay, SpectrumDisplay
 
@@ -203,6 +204,11 @@ class TestLossCurveDisplay:
     def test_estimator_without_a_curve(self):
         with pytest.raises(NotFittedError):
             LossCurveDisplay.from_estimator(LedoitWolf())
+
+    def test_an_estimator_that_had_nothing_to_choose_says_so(self, rng):
+        fixed = DiffusionCovarianceEstimator(stop_time=0.1, half_life=None)
+        with pytest.raises(ValueError, match="DiffusionCovarianceEstimator has no loss to show"):
+            LossCurveDisplay.from_estimator(fixed.fit(rng.standard_normal((50, 3))))
 
     def test_diverged_training_is_shown(self):
         display = LossCurveDisplay([1.0, np.nan], validation_loss=[np.nan, np.nan]).plot()
