@@ -97,7 +97,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where "paper" computes; "auto" is CUDA where there is one. Noise is drawn on the CPU.
     verbose : int, default=0
-        Positive values report progress.
+        Positive values print the loss of Monte Carlo training by pass over the data.
     random_state : int, RandomState instance or None, default=None
         Randomness of the fit, and of `sample` where it is given none.
 
