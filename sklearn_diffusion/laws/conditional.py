@@ -24,6 +24,9 @@ __all__ = ["ConditionalMixture", "draw_truncated_normal", "log_interval_mass"]
 # Gibbs sweeps that take out what bias so few candidates leave.
 N_PILOT, N_CANDIDATES, N_SWEEPS = 32, 10, 5
 
+# Probabilities of components given values of their own for every scenario that are held at a time.
+BLOCK_SIZE = 2**20
+
 
 class SharedShapeMixture(Protocol):
     """Mixture of N(means_[i], scale_[i] * shapes()[state_[i]]) with weights_[i]."""
@@ -87,31 +90,28 @@ class ConditionalMixture:
 
     def _draw_components(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Components in proportion to their probability of the observation."""
-        mixture, observed = self.mixture, self.observed
-        n_components, per_scenario = len(mixture.weights_), len(observed.values) > 1
-        if len(observed.bounded) <= 1:
-            log_p = self._log_joint(observed.values)
-        elif per_scenario:
+        observed, n_components = self.observed, len(self.mixture.weights_)
+        if len(observed.values) == 1:
+            log_p = self._log_joint(observed.values, intervals=len(observed.bounded) == 1)
+            if len(observed.bounded) > 1:
+                pilots = np.arange(n_components).repeat(N_PILOT)
+                values = observed.values.repeat(len(pilots), axis=0)
+                _, log_weight = self._draw_known(pilots, values, random_state)
+                log_p += logsumexp(log_weight.reshape(n_components, N_PILOT), axis=1)
+            return random_state.choice(n_components, size=n_samples, p=_probabilities(log_p)[0])
+        if len(observed.bounded) > 1:
             raise ValueError(
                 "conditioning combines values per scenario with more than one interval, whose "
                 "probabilities would have to be simulated for every scenario; fix one value."
             )
-        else:
-            pilots = np.arange(n_components).repeat(N_PILOT)
-            values = observed.values.repeat(len(pilots), axis=0)
-            _, log_weight = self._draw_known(pilots, values, random_state)
-            mass = logsumexp(log_weight.reshape(n_components, N_PILOT), axis=1)
-            log_p = self._log_joint(observed.values, intervals=False) + mass
-        total = logsumexp(log_p, axis=1, keepdims=True)
-        if not np.isfinite(total).all():
-            raise ValueError(
-                "conditioning describes scenarios that have no probability under the fitted law."
-            )
-        p = np.exp(log_p - total)
-        if not per_scenario:
-            return random_state.choice(n_components, size=n_samples, p=p[0] / p[0].sum())
         u = random_state.random_sample((n_samples, 1))
-        return (p.cumsum(1) < u).sum(1).clip(max=n_components - 1)
+        component = np.empty(n_samples, dtype=int)
+        n_rows = max(1, BLOCK_SIZE // n_components)
+        for start in range(0, n_samples, n_rows):
+            rows = slice(start, start + n_rows)
+            p = _probabilities(self._log_joint(observed.values[rows]))
+            component[rows] = (p.cumsum(1) < u[rows]).sum(1).clip(max=n_components - 1)
+        return component
 
     def _log_joint(self, values: np.ndarray, intervals: bool = True) -> np.ndarray:
         """Log weight times probability of the fixed values and of the one interval.
@@ -217,6 +217,17 @@ class ConditionalMixture:
                 means[:, free] + deviation @ gain.T + noise[at] @ cholesky(residual, lower=True).T
             )
         return z
+
+
+def _probabilities(log_p: np.ndarray) -> np.ndarray:
+    """Rows of log probabilities up to a constant as probabilities, or an error if all are null."""
+    total = logsumexp(log_p, axis=1, keepdims=True)
+    if not np.isfinite(total).all():
+        raise ValueError(
+            "conditioning describes scenarios that have no probability under the fitted law."
+        )
+    p = np.exp(log_p - total)
+    return p / p.sum(1, keepdims=True)
 
 
 def _gain(shape: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> np.ndarray:

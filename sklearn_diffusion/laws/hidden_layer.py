@@ -70,7 +70,7 @@ class HiddenLayerLaw:
     device : str
         Where to compute. Noise is drawn on the CPU.
     verbose : int
-        Whether to report progress.
+        Whether to print the loss of Monte Carlo training.
     """
 
     schedule: Schedule

@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.special import logsumexp
 
+from sklearn_diffusion.laws import conditional
 from sklearn_diffusion.laws.conditional import (
     ConditionalMixture,
     draw_truncated_normal,
@@ -189,6 +190,24 @@ def test_intervals_agree_with_rejection(mixture, rng, bounded, low, high):
     samples = ConditionalMixture(mixture, observed).sample(30_000, rng)
     assert observed.holds(samples).all()
     assert_same_law(samples, expected, simulated=len(bounded) > 1)
+
+
+def test_values_per_sample_need_little_memory(mixture, rng, monkeypatch):
+    """Blocks of scenarios give what all at once would."""
+    observed = observe([0], rng.standard_normal((50, 1)))
+    whole = ConditionalMixture(mixture, observed).sample(50, np.random.RandomState(0))
+    monkeypatch.setattr(conditional, "BLOCK_SIZE", 8)
+    sizes = []
+    log_joint = ConditionalMixture._log_joint
+
+    def measured(self, values):
+        sizes.append(log_joint(self, values).size)
+        return log_joint(self, values)
+
+    monkeypatch.setattr(ConditionalMixture, "_log_joint", measured)
+    blocks = ConditionalMixture(mixture, observed).sample(50, np.random.RandomState(0))
+    np.testing.assert_array_equal(blocks, whole)
+    assert max(sizes) <= 8
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
