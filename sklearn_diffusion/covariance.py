@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_diffusion.baselines.recency import recency_weights
 from sklearn_diffusion.device import resolve_device
-from sklearn_diffusion.laws.conditioning import Conditioning, parse_conditioning
+from sklearn_diffusion.laws.conditioning import parse_conditioning
 from sklearn_diffusion.laws.stopped import StoppedLaw
 from sklearn_diffusion.laws.stopping import StoppedCovariance, fit_stopped_covariance
 from sklearn_diffusion.random_state import private_random_state
@@ -280,6 +280,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
             max_iter=self._paper_iterations(),
             t_min=self.stop_time_,
             n_steps=self.n_steps,
+            batch_size=self.batch_size,
             device=resolve_device(self.device),
             verbose=self.verbose,
         )
@@ -294,7 +295,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         self.scale_ = np.sqrt(weights @ (x - self.location_) ** 2)
         self.law_ = law.fit((x - self.location_) / self.scale_, weights, random_state)
         self.loss_curve_, self.stop_times_ = np.array(law.loss_curve_), None
-        synthetic = law.sample(self.n_synthetic, random_state, self.batch_size)
+        synthetic = law.sample(self.n_synthetic, random_state)
         covariance = np.cov(synthetic, rowvar=False).reshape(x.shape[1], x.shape[1])
         self._set_covariance(covariance * np.outer(self.scale_, self.scale_))
 
@@ -363,7 +364,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
         rng = private_random_state(self.random_state if random_state is None else random_state)
         observed = None
-        if conditioning is not None and len(conditioning) > 0:
+        if conditioning is not None:
             observed = parse_conditioning(
                 conditioning,
                 getattr(self, "feature_names_in_", None),
@@ -374,47 +375,14 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         for start in range(0, len(out), self.batch_size):
             rows = slice(start, min(start + self.batch_size, len(out)))
             part = None if observed is None else observed.batch(rows)
-            out[rows] = self._sample_standardized(rows.stop - start, part, rng)
+            given = None if part is None else part.standardized(self.location_, self.scale_)
+            out[rows] = self.law_.sample(rows.stop - start, rng, given)
             out[rows] *= self.scale_
             out[rows] += self.location_
             if part is not None:  # undo the rounding of the change of units
                 out[rows, part.fixed] = part.values
                 out[rows, part.bounded] = out[rows, part.bounded].clip(part.low, part.high)
         return out
-
-    def _sample_standardized(
-        self, n_samples: int, observed: Conditioning | None, rng: np.random.RandomState
-    ) -> np.ndarray:
-        if observed is not None:
-            observed = observed.standardized(self.location_, self.scale_)
-        if isinstance(self.law_, StoppedLaw):
-            return self.law_.sample(n_samples, rng, observed)
-        if observed is None:
-            return self.law_.sample(n_samples, rng, self.batch_size)
-        return _sample_by_rejection(self.law_, n_samples, rng, self.batch_size, observed)
-
-
-def _sample_by_rejection(
-    law: Any, n_samples: int, rng: np.random.RandomState, batch_size: int, observed: Conditioning
-) -> np.ndarray:
-    """Draw from a law that can only be sampled, until enough scenarios lie in the intervals."""
-    if len(observed.fixed):
-        raise ValueError(
-            "score_model='paper' has no conditional law in closed form: it can be conditioned on "
-            "intervals (low, high), but not on exact values."
-        )
-    kept: list[np.ndarray] = []
-    n_kept, n_drawn, most = 0, 0, 100
-    while n_kept < n_samples:
-        if n_drawn >= most * batch_size:
-            raise ValueError(
-                f"Only {n_kept} of {n_drawn} scenarios satisfied the conditioning, which is too "
-                "rare to sample by rejection: widen the intervals, or use score_model='stopped'."
-            )
-        z = law.sample(batch_size, rng, batch_size)
-        kept.append(z[observed.holds(z)])
-        n_kept, n_drawn = n_kept + len(kept[-1]), n_drawn + batch_size
-    return np.concatenate(kept)[:n_samples]
 
 
 def _loss_by_stop_time(result: StoppedCovariance) -> np.ndarray:

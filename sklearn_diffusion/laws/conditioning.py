@@ -61,7 +61,7 @@ def parse_conditioning(
     feature_names: Sequence[str] | None,
     n_features: int,
     n_samples: int,
-) -> Conditioning:
+) -> Conditioning | None:
     """Read ``{name or index: value | (low, high) | values per sample}``.
 
     Parameters
@@ -76,7 +76,8 @@ def parse_conditioning(
 
     Returns
     -------
-    conditioning : Conditioning
+    conditioning : Conditioning or None
+        None where nothing is observed.
 
     Raises
     ------
@@ -89,6 +90,8 @@ def parse_conditioning(
             "conditioning must be a dictionary {asset: value or (low, high)}, got "
             f"{type(conditioning).__name__}."
         )
+    if not conditioning:
+        return None
     names = {} if feature_names is None else {name: i for i, name in enumerate(feature_names)}
     fixed: dict[int, np.ndarray] = {}
     bounded: dict[int, tuple[float, float]] = {}

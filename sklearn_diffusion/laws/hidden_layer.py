@@ -26,6 +26,7 @@ from sklearn_diffusion.diffusion.schedule import (
     VarianceExploding,
     VariancePreserving,
 )
+from sklearn_diffusion.laws.conditioning import Conditioning
 from sklearn_diffusion.nets.hidden_layer import HiddenLayer
 from sklearn_diffusion.quadrature_training import QuadratureObjective
 from sklearn_diffusion.training import DenoisingLoss, fit_monte_carlo
@@ -37,6 +38,9 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "sub_vp": SubVariancePreserving,
     "ve": VarianceExploding,
 }
+
+# Batches after which rejection gives up.
+MAX_BATCHES = 100
 
 
 @dataclass
@@ -67,6 +71,8 @@ class HiddenLayerLaw:
         Where the reverse process stops.
     n_steps : int
         Euler-Maruyama steps.
+    batch_size : int
+        Largest number of samples drawn at a time.
     device : str
         Where to compute. Noise is drawn on the CPU.
     verbose : int
@@ -83,6 +89,7 @@ class HiddenLayerLaw:
     max_iter: int = 0
     t_min: float = 0.005
     n_steps: int = 200
+    batch_size: int = 10_000
     device: str = "cpu"
     verbose: int = 0
     loss_curve_: list[float] = field(default_factory=list, init=False)
@@ -149,15 +156,43 @@ class HiddenLayerLaw:
         self.loss_curve_ = list(net.history[:, "train_loss"])
 
     def sample(
-        self, n_samples: int, random_state: np.random.RandomState, batch_size: int = 8192
+        self,
+        n_samples: int,
+        random_state: np.random.RandomState,
+        conditioning: Conditioning | None = None,
     ) -> np.ndarray:
-        """Draw standardised returns (n_samples, d) by Euler-Maruyama in the schedule's clock.
+        """Draw standardised returns (n_samples, d), by rejection where intervals are given.
 
         Raises
         ------
         FloatingPointError
             If the reverse equation diverges.
+        ValueError
+            If exact values are given, or intervals too rare to be met.
         """
+        if conditioning is None:
+            return self._integrate(n_samples, random_state)
+        if len(conditioning.fixed):
+            raise ValueError(
+                "score_model='paper' has no conditional law in closed form: it can be conditioned "
+                "on intervals (low, high), but not on exact values."
+            )
+        kept: list[np.ndarray] = []
+        n_kept, n_drawn = 0, 0
+        while n_kept < n_samples:
+            if n_drawn >= MAX_BATCHES * self.batch_size:
+                raise ValueError(
+                    f"Only {n_kept} of {n_drawn} scenarios satisfied the conditioning, which is "
+                    "too rare to sample by rejection: widen the intervals, or use "
+                    "score_model='stopped'."
+                )
+            z = self._integrate(self.batch_size, random_state)
+            kept.append(z[conditioning.holds(z)])
+            n_kept, n_drawn = n_kept + len(kept[-1]), n_drawn + self.batch_size
+        return np.concatenate(kept)[:n_samples]
+
+    def _integrate(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
+        """Solve the reverse equation by Euler-Maruyama in the schedule's clock."""
         generator = torch.Generator().manual_seed(int(random_state.randint(2**31)))
 
         def noise(shape: tuple[int, ...]) -> Tensor:
@@ -166,9 +201,9 @@ class HiddenLayerLaw:
         sampler = EulerMaruyama(self.n_steps, t_min=self.t_min)
         batches = [
             sampler.sample(
-                self.denoiser_, (min(batch_size, n_samples - start), self.n_features_), noise
+                self.denoiser_, (min(self.batch_size, n_samples - start), self.n_features_), noise
             )
-            for start in range(0, n_samples, batch_size)
+            for start in range(0, n_samples, self.batch_size)
         ]
         z = torch.cat(batches).cpu().numpy()
         if not np.isfinite(z).all():
@@ -182,7 +217,7 @@ class HiddenLayerLaw:
                 "the fitted score does not restore large values. Use time_conditioned=True, a "
                 "smaller t_max, or more steps.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return z
 

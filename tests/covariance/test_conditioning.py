@@ -110,6 +110,7 @@ def test_no_condition_is_the_unconditional_law(conditioning, frame, model):
 
 
 BAD_CONDITIONS = {
+    "a_number": (0.1, r"must be a dictionary .* got float"),
     "not_a_mapping": ([("KO", 0.1)], r"must be a dictionary .* got list"),
     "unknown_name": ({"MSFT": 0.1}, r"unknown feature 'MSFT' \(known: AAPL, JPM, KO, XOM\)"),
     "index_too_large": ({4: 0.1}, "index 4 is out of range for 4 features"),

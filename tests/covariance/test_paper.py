@@ -64,8 +64,9 @@ def test_paper_model_rejects_the_exact_but_takes_intervals(frame, model, small_p
     assert (samples.mean(0) < estimator.sample(2000).mean(0)).all()
     with pytest.raises(ValueError, match="no conditional law in closed form"):
         estimator.sample(5, conditioning={"KO": -0.02})
+    small_batches = model(**small_paper, batch_size=50).fit(frame())
     with pytest.raises(ValueError, match="too rare to sample by rejection"):
-        estimator.set_params(batch_size=50).sample(5, conditioning={"KO": (5.0, 6.0)})
+        small_batches.sample(5, conditioning={"KO": (5.0, 6.0)})
 
 
 def test_a_score_that_does_not_depend_on_time_warns_or_diverges(panel, model, small_paper):

@@ -83,13 +83,13 @@ def test_the_random_state_decides_everything():
 
 
 def test_batches_are_of_bounded_size(monkeypatch):
-    law = fit()
+    law = fit(batch_size=10)
     sizes = []
     forward = law.denoiser_.forward
     monkeypatch.setattr(
         law.denoiser_, "forward", lambda x, *rest: sizes.append(len(x)) or forward(x, *rest)
     )
-    samples = law.sample(25, np.random.RandomState(0), batch_size=10)
+    samples = law.sample(25, np.random.RandomState(0))
     assert samples.shape == (25, 3)
     assert set(sizes) == {10, 5} and len(sizes) == 3 * SMALL["n_steps"]
 
