@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing, check_scalar
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils import _safe_indexing, check_consistent_length, check_scalar
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
+from sklearn_diffusion.preprocessing.validation import check_same_days
 from sklearn_diffusion.random_state import private_random_state
 
 __all__ = ["SamplingForecasterMixin", "draw_seed"]
@@ -82,7 +83,8 @@ class SamplingForecasterMixin:
         forecast misses 11.8 % of values at 90 % coverage with 100 samples.
         """
         probabilities = np.asarray(q, dtype=np.float64)
-        if probabilities.ndim > 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
+        valid = (probabilities >= 0) & (probabilities <= 1)
+        if probabilities.ndim > 1 or probabilities.size == 0 or not valid.all():
             raise ValueError(f"q must be one or more probabilities from 0 to 1, got {q!r}.")
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         if isinstance(random_state, np.random.RandomState):
@@ -91,7 +93,8 @@ class SamplingForecasterMixin:
         check_is_fitted(self)
         size = max(1, _MAX_BLOCK // (n_samples * self.n_cells_))
         blocks = []
-        for start in range(0, _num_samples(X), size):
+        # No days at all are for `sample` to refuse.
+        for start in range(0, max(_num_samples(X), 1), size):
             rows = _safe_indexing(X, slice(start, start + size))
             samples = self.sample(rows, n_samples, random_state)
             blocks.append(np.quantile(samples, probabilities, axis=0, method="weibull"))
@@ -120,3 +123,24 @@ class SamplingForecasterMixin:
         tail = (1 - coverage) / 2
         ends = self.predict_quantiles(X, [tail, 1 - tail], **options)
         return np.moveaxis(ends, 0, -1)
+
+    def _validate_days(
+        self, X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame, **x_options: Any
+    ) -> tuple[NDArray, NDArray]:
+        """Features and targets of `fit` as arrays, day by day; values are for the caller to check.
+
+        NaN in y passes, because scikit-learn would refuse it without naming its day and cell;
+        `x_options` of `sklearn.utils.check_array` say what passes in X.
+        """
+        check_same_days(X, y)
+        y_options = {"dtype": np.float64, "ensure_all_finite": False, "ensure_2d": False}
+        values, targets = validate_data(
+            self, X, y, validate_separately=({"dtype": np.float64, **x_options}, y_options)
+        )
+        check_consistent_length(X, targets)
+        if targets.ndim != 2:
+            raise ValueError(
+                f"y must be 2-D, (n_days, n_cells), got shape {targets.shape}. Reshape your data: "
+                "y.reshape(-1, 1) if a surface has one cell."
+            )
+        return values, targets

@@ -12,7 +12,7 @@ import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.utils import Tags, check_consistent_length, check_random_state, check_scalar
+from sklearn.utils import Tags, check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -21,7 +21,7 @@ from sklearn_diffusion.device import resolve_device
 from sklearn_diffusion.forecasting import SamplingForecasterMixin, draw_seed
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing.features import ForecastFeatures, check_features
-from sklearn_diffusion.preprocessing.validation import check_same_days, check_volatilities
+from sklearn_diffusion.preprocessing.validation import check_labels, check_volatilities
 from sklearn_diffusion.surface_coding import IncrementCoding, LevelCoding, SurfaceCoding
 
 if TYPE_CHECKING:
@@ -323,9 +323,13 @@ class ConditionalIVSurfaceForecaster(
         Raises
         ------
         ValueError
-            If shapes do not match the grid, a value is missing (named by day and column), a
-            volatility is not positive, dates are out of order or differ between X and y, or there
-            are too few days.
+            If shapes or labels of columns do not match the grid, a value is missing (named by day
+            and column), a volatility is not positive, dates are out of order or differ between X
+            and y, or there are too few days.
+
+        Notes
+        -----
+        An interrupt (Ctrl-C) ends the training, not the fit: the best weights so far are kept.
         """
         from sklearn_diffusion.surface_network import fit_closed_form, make_schedule
 
@@ -538,19 +542,15 @@ class ConditionalIVSurfaceForecaster(
     def _validate_fit(
         self, X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame
     ) -> tuple[ForecastFeatures, NDArray]:
-        check_same_days(X, y)
-        # Apart, because together NaN in y would be refused without a name for its day and cell.
-        common = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2}
-        _, targets = validate_data(
-            self, X, y, validate_separately=(common, {**common, "ensure_2d": False})
-        )
-        check_consistent_length(X, targets)
-        if targets.ndim != 2 or targets.shape[1] != self.grid.n_cells:
+        _, targets = self._validate_days(X, y, ensure_all_finite=False, ensure_min_samples=2)
+        if targets.shape[1] != self.grid.n_cells:
             raise ValueError(
-                f"y must be 2-D, (n_days, n_cells), with the {self.grid.n_cells} cells of the "
-                f"grid; got shape {targets.shape}."
+                f"y must have the {self.grid.n_cells} cells of the grid, got shape {targets.shape}."
             )
-        days = y.index if isinstance(y, pd.DataFrame) else None
+        days = None
+        if isinstance(y, pd.DataFrame):
+            days = y.index
+            check_labels(y.columns, self.grid.cell_names, "y")
         check_volatilities(targets, days=days, cells=self.grid.cell_names, what="volatilities of y")
         return self._split(X), targets
 

@@ -455,6 +455,22 @@ def test_days_of_X_and_y_must_agree(writable):
     assert "index" in fit_error(X, y)
 
 
+def test_dates_of_y_must_be_in_order_too(writable):
+    X, y = writable
+    assert "must be sorted" in fit_error(X.to_numpy(), y[::-1])
+    assert "no date" in fit_error(X, y.set_axis(y.index.astype(str)))
+
+
+def test_columns_of_another_grid_or_in_another_order_are_refused(writable):
+    X, y = writable
+    other = SurfaceGrid(GRID.moneyness + 0.01, GRID.tenors)
+    for labels in (y.columns[::-1], other.cell_names):
+        assert "column 0 of y is" in fit_error(X, y.set_axis(labels, axis=1))
+    assert "column 0 of X is" in fit_error(X.iloc[:, ::-1], y)
+    own = y.set_axis([f"cell {i}" for i in range(GRID.n_cells)], axis=1)
+    ConditionalIVSurfaceForecaster(GRID, network=None).fit(X, own)
+
+
 def test_missing_scalars_are_named(writable, closed_form):
     X, y = writable
     X.loc[X.index[7], "vix_return"] = np.nan
@@ -500,7 +516,7 @@ def test_shapes_must_match_the_grid(writable, closed_form):
     with pytest.raises(ValueError, match="feature names"):
         closed_form.predict(writable[0].add_prefix("x"))
     X, y = (part.to_numpy() for part in writable)
-    assert "20 cells of the grid" in fit_error(X, y[:, 0])
+    assert "y must be 2-D" in fit_error(X, y[:, 0])
     assert "20 cells of the grid" in fit_error(X, y[:, :-1])
     assert "3 surfaces of 20 cells and 12 scalars" in fit_error(X[:, :-1], y)
     assert "inconsistent numbers of samples" in fit_error(X[:50], y)
@@ -570,3 +586,10 @@ def test_number_of_samples_is_checked(closed_form, frame):
         closed_form.sample(frame[0], 0)
     with pytest.raises(TypeError, match="n_samples"):
         closed_form.sample(frame[0], 2.5)
+
+
+def test_quantiles_of_nothing_are_refused(closed_form, frame):
+    with pytest.raises(ValueError, match="q must be one or more probabilities"):
+        closed_form.predict_quantiles(frame[0], [])
+    with pytest.raises(ValueError, match="0 sample"):
+        closed_form.predict_interval(frame[0][:0])

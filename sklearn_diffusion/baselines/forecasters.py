@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_diffusion.forecasting import SamplingForecasterMixin, draw_seed
 from sklearn_diffusion.preprocessing.features import split_features
-from sklearn_diffusion.preprocessing.validation import check_volatilities
+from sklearn_diffusion.preprocessing.validation import check_labels, check_volatilities
 
 __all__ = ["BootstrapForecaster", "RandomWalkForecaster"]
 
@@ -33,14 +33,7 @@ class _FromToday(SamplingForecasterMixin, RegressorMixin, BaseEstimator):
     ) -> tuple[NDArray, NDArray]:
         cells = y.columns if isinstance(y, pd.DataFrame) else None
         days = y.index if isinstance(y, pd.DataFrame) else None
-        X_values, targets = validate_data(
-            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True
-        )
-        if targets.ndim == 1:
-            raise ValueError(
-                "y must be 2-D, (n_days, n_cells). Reshape your data: y.reshape(-1, 1) if a "
-                "surface has one cell."
-            )
+        X_values, targets = self._validate_days(X, y)
         if X_values.shape[1] < targets.shape[1]:
             raise ValueError(
                 f"X has {X_values.shape[1]} features, fewer than the {targets.shape[1]} cells of "
@@ -49,6 +42,8 @@ class _FromToday(SamplingForecasterMixin, RegressorMixin, BaseEstimator):
         check_volatilities(targets, days=days, cells=cells, what="volatilities of y")
         self.n_cells_ = targets.shape[1]
         self._check_today(X, X_values)
+        if isinstance(X, pd.DataFrame) and cells is not None:
+            check_labels(X.columns, [f"iv_{cell}" for cell in cells], "X")
         return X_values, targets
 
     def _validate_predict(self, X: ArrayLike | pd.DataFrame) -> NDArray:

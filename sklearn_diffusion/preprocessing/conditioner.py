@@ -33,7 +33,11 @@ from sklearn_diffusion.preprocessing.features import (
     join_features,
     split_features,
 )
-from sklearn_diffusion.preprocessing.validation import check_dates, check_volatilities
+from sklearn_diffusion.preprocessing.validation import (
+    check_labels,
+    check_volatilities,
+    index_dates,
+)
 
 __all__ = ["EWMAConditioner", "advance_features", "segment_starts"]
 
@@ -142,7 +146,7 @@ class EWMAConditioner(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If a value is missing or not positive (named by day and cell), dates are unsorted or
-            repeated, or the grid has another number of cells.
+            repeated, a column is labelled as another one, or the grid has another number of cells.
         """
         check_is_fitted(self)
         values, dates = self._validate(X, reset=False)
@@ -195,14 +199,18 @@ class EWMAConditioner(TransformerMixin, BaseEstimator):
             self, X, reset=reset, dtype=np.float64, ensure_all_finite=False, ensure_min_features=3
         )
         n_cells = values.shape[1] - 2
-        if self.grid is not None:
-            if n_cells != self.grid.n_cells:
-                raise ValueError(
-                    f"X has {n_cells} cells beside spot and VIX, the grid has {self.grid.n_cells}."
-                )
-            columns = [*self.grid.cell_names, "spot", "vix"] if columns is None else columns
+        if self.grid is not None and n_cells != self.grid.n_cells:
+            raise ValueError(
+                f"X has {n_cells} cells beside spot and VIX, the grid has {self.grid.n_cells}."
+            )
+        cells = [""] * n_cells if self.grid is None else self.grid.cell_names
+        expected = [*cells, "spot", "vix"]
+        if columns is not None:
+            check_labels(columns, expected, "X")
+        elif self.grid is not None:
+            columns = expected
         check_volatilities(values, days=days, cells=columns, what="volatilities, spot and VIX")
-        dates = check_dates(days, len(values)) if isinstance(days, pd.DatetimeIndex) else None
+        dates = index_dates(X, "X")
         if reset:
             self.n_cells_ = n_cells
         return values, dates

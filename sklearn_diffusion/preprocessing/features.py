@@ -40,7 +40,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_diffusion.grid import SurfaceGrid
-from sklearn_diffusion.preprocessing.validation import check_volatilities
+from sklearn_diffusion.preprocessing.validation import (
+    check_labels,
+    check_volatilities,
+    name_day,
+)
 
 __all__ = [
     "EWMA_SPANS",
@@ -186,10 +190,13 @@ def check_features(X: ArrayLike | pd.DataFrame, grid: SurfaceGrid) -> ForecastFe
     Raises
     ------
     ValueError
-        Naming the day and the cell or scalar of a value that is missing or not positive.
+        Naming the day and the cell or scalar of a value that is missing or not positive, or a
+        column that stands in another's place.
     """
     days = X.index if isinstance(X, pd.DataFrame) else None
     features = split_features(np.asarray(X, dtype=np.float64), grid)
+    if isinstance(X, pd.DataFrame):
+        check_labels(X.columns, feature_names(grid.cell_names), "X")
     surfaces = {
         "today's volatilities in X": features.today,
         "short averages in X": features.ewma_short,
@@ -200,9 +207,9 @@ def check_features(X: ArrayLike | pd.DataFrame, grid: SurfaceGrid) -> ForecastFe
     bad = np.argwhere(~np.isfinite(features.scalars))
     if len(bad):
         row, column = bad[0]
-        day = row if days is None else days[row]
         raise ValueError(
-            f"X has {len(bad)} scalars that are NaN or infinite, the first on day {day}: "
-            f"{SCALAR_NAMES[column]}. make_forecast_frame leaves out days without a day before."
+            f"X has {len(bad)} scalars that are NaN or infinite, the first on day "
+            f"{name_day(days, row)}: {SCALAR_NAMES[column]}. make_forecast_frame leaves out days "
+            "without a day before."
         )
     return features

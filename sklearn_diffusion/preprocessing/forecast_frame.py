@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import validate_params
 
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing.conditioner import EWMAConditioner, segment_starts
-from sklearn_diffusion.preprocessing.validation import check_dates
+from sklearn_diffusion.preprocessing.validation import check_dates, check_labels, index_dates
 
 __all__ = ["make_forecast_frame"]
 
 
+@validate_params(
+    {"grid": [SurfaceGrid, None], "return_report": ["boolean"]},
+    prefer_skip_nested_validation=False,
+)
 def make_forecast_frame(
     surfaces: ArrayLike | pd.DataFrame,
     spot: ArrayLike | pd.Series,
@@ -71,8 +76,8 @@ def make_forecast_frame(
     Raises
     ------
     ValueError
-        If lengths differ, a value is missing or not positive, dates are unsorted or repeated,
-        the grid does not match, or no pair can be formed.
+        If lengths or dates differ, a value is missing or not positive, dates are unsorted or
+        repeated, the columns of `surfaces` are not those of the grid, or no pair can be formed.
 
     Examples
     --------
@@ -94,11 +99,9 @@ def make_forecast_frame(
     (1, 255)
     """
     panel = _as_panel(surfaces, spot, vix, grid)
-    index: pd.DatetimeIndex | None = None
-    if dates is not None:
-        index = check_dates(dates, len(panel))
-    elif isinstance(surfaces, pd.DataFrame) and isinstance(surfaces.index, pd.DatetimeIndex):
-        index = check_dates(surfaces.index, len(panel))
+    given = None if dates is None else check_dates(dates, len(panel))
+    _check_same_index(given, surfaces=surfaces, spot=spot, vix=vix)
+    index = index_dates(surfaces, "surfaces") if given is None else given
     panel.index = pd.RangeIndex(len(panel)) if index is None else index
 
     conditioner = EWMAConditioner(grid, max_gap_days=max_gap_days)
@@ -149,19 +152,32 @@ def _as_panel(
                 f"{name} must hold one value for each of {len(values)} days, "
                 f"got shape {columns[name].shape}."
             )
-        if (
-            isinstance(surfaces, pd.DataFrame)
-            and isinstance(series, pd.Series)
-            and not series.index.equals(surfaces.index)
-        ):
-            raise ValueError(f"the index of {name} differs from that of surfaces.")
     if grid is not None and grid.n_cells == values.shape[1]:
         cells = grid.cell_names
+        if isinstance(surfaces, pd.DataFrame):
+            check_labels(surfaces.columns, cells, "surfaces")
     elif isinstance(surfaces, pd.DataFrame):
         cells = surfaces.columns.astype(str)
     else:
         cells = np.arange(values.shape[1]).astype(str)
     return pd.DataFrame(values, columns=cells).assign(**columns)
+
+
+def _check_same_index(dates: pd.DatetimeIndex | None, **tables: ArrayLike) -> None:
+    """Raise unless tables agree on their days: with the dates given, or with one another."""
+    indexes = {
+        name: table.index
+        for name, table in tables.items()
+        if isinstance(table, pd.DataFrame | pd.Series)
+    }
+    if dates is not None:
+        dated = {name: own for name, own in indexes.items() if isinstance(own, pd.DatetimeIndex)}
+        indexes = {"dates": dates, **dated}
+    names = list(indexes)
+    for name in names[1:]:
+        if not indexes[name].equals(indexes[names[0]]):
+            reference = "dates" if dates is not None else f"that of {names[0]}"
+            raise ValueError(f"the index of {name} differs from {reference}.")
 
 
 def _unpaired_days(index: pd.Index, starts: NDArray, max_gap_days: float) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_diffusion.grid import SurfaceGrid
-from sklearn_diffusion.preprocessing.validation import check_volatilities
+from sklearn_diffusion.preprocessing.validation import check_labels, check_volatilities
 
 __all__ = ["LogSurfaceScaler"]
 
@@ -82,7 +82,7 @@ class LogSurfaceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ValueError
             If a volatility is missing or not positive (named by day and cell), if a cell is
             constant, if there are fewer than two days, or if the grid has another number of
-            cells.
+            cells or other ones.
         """
         logs = np.log(self._validate(X, reset=True))
         mean, scale = logs.mean(axis=0), logs.std(axis=0)
@@ -153,6 +153,8 @@ class LogSurfaceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 f"X has {surfaces.shape[1]} cells, the grid has {self.grid.n_cells} "
                 f"({self.grid.shape[0]} moneyness levels by {self.grid.shape[1]} tenors)."
             )
+        if self.grid is not None and isinstance(X, pd.DataFrame):
+            check_labels(X.columns, self.grid.cell_names, "X")
         check_volatilities(surfaces, days=days, cells=cells)
         return surfaces
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from pandas.api.types import is_numeric_dtype
 
-__all__ = ["check_dates", "check_same_days", "check_volatilities"]
+__all__ = [
+    "check_dates",
+    "check_labels",
+    "check_same_days",
+    "check_volatilities",
+    "index_dates",
+    "name_day",
+]
 
 _N_NAMED = 3
+# As `SurfaceGrid.cell_names` writes them, perhaps after the name of a block of features.
+_CELL_NAME = re.compile(r"m\d+\.\d+_t\d+\.\d+$")
 
 
 def check_volatilities(
@@ -43,7 +54,7 @@ def check_volatilities(
         return
     positions = np.argwhere(invalid)
     named = "; ".join(
-        f"{_show(values[row, column])} on {_name_day(days, row)}, "
+        f"{_show(values[row, column])} on day {name_day(days, row)}, "
         f"cell {repr(str(cells[column])) if cells is not None else column}"
         for row, column in positions[:_N_NAMED]
     )
@@ -104,11 +115,81 @@ def _show_date(date: pd.Timestamp) -> str:
     return str(date.date()) if date == date.normalize() else str(date)
 
 
-def _name_day(days: Sequence[Any] | pd.Index | None, row: int) -> str:
-    if days is None:
-        return f"day {row}"
-    day = days[row]
-    return f"day {_show_date(day) if isinstance(day, pd.Timestamp) else day}"
+def name_day(days: Sequence[Any] | pd.Index | None, row: int) -> str:
+    """Name a row: by its date without an idle time of day, its label, or its position.
+
+    Parameters
+    ----------
+    days : sequence or None
+        Names of the rows.
+    row : int
+        Position.
+    """
+    day = row if days is None else days[row]
+    return _show_date(day) if isinstance(day, pd.Timestamp) else str(day)
+
+
+def index_dates(rows: ArrayLike | pd.DataFrame, what: str) -> pd.DatetimeIndex | None:
+    """Return the dates by which a DataFrame is indexed, checked.
+
+    Parameters
+    ----------
+    rows : array-like or DataFrame
+        A day a row.
+    what : str
+        Its name, for the message.
+
+    Returns
+    -------
+    DatetimeIndex or None
+        None for an array, or a DataFrame whose rows are numbered.
+
+    Raises
+    ------
+    ValueError
+        If the index is neither of dates nor of numbers, or its dates are not in order.
+    """
+    if not isinstance(rows, pd.DataFrame) or len(rows) == 0:
+        return None
+    if isinstance(rows.index, pd.DatetimeIndex):
+        return check_dates(rows.index, len(rows))
+    if not is_numeric_dtype(rows.index.dtype):
+        raise ValueError(
+            f"the index of {what} starts with {rows.index[0]!r}, which is no date: turn it into "
+            "dates with pandas.to_datetime, or drop it if days are to count as consecutive."
+        )
+    return None
+
+
+def check_labels(labels: Iterable[Any], expected: Iterable[str], what: str) -> None:
+    """Raise where the label of a column belongs to another place.
+
+    Labels of the caller's own, which say nothing of a place, pass.
+
+    Parameters
+    ----------
+    labels : iterable
+        Labels of the columns.
+    expected : iterable of str
+        Labels as this package writes them, in order.
+    what : str
+        Name of the table, for the message.
+
+    Raises
+    ------
+    ValueError
+        Naming the first column that is labelled as another one, or as a cell of another grid.
+    """
+    expected = list(expected)
+    known = set(expected)
+    for position, (label, own) in enumerate(zip(labels, expected, strict=False)):
+        if not isinstance(label, str) or label == own:
+            continue
+        if label in known or (_CELL_NAME.search(label) and _CELL_NAME.search(own)):
+            raise ValueError(
+                f"column {position} of {what} is {label!r}, but {own!r} belongs there: the columns "
+                "are in another order, or those of another grid."
+            )
 
 
 def check_same_days(X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame) -> None:
@@ -122,15 +203,15 @@ def check_same_days(X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame) ->
     Raises
     ------
     ValueError
-        Naming the first date at fault.
+        Naming the first date at fault, or if an index holds neither dates nor numbers.
     """
-    if not isinstance(X, pd.DataFrame):
+    index_dates(X, "X")
+    index_dates(y, "y")
+    if not isinstance(X, pd.DataFrame) or not isinstance(y, pd.DataFrame) or len(X) != len(y):
         return
-    if isinstance(X.index, pd.DatetimeIndex):
-        check_dates(X.index, len(X))
-    if isinstance(y, pd.DataFrame) and len(X) == len(y) and not X.index.equals(y.index):
-        row = np.flatnonzero(X.index != y.index)[0]
+    if not X.index.equals(y.index):
+        row = int(np.flatnonzero(X.index != y.index)[0])
         raise ValueError(
-            f"X and y differ in their index, first in row {row}: {X.index[row]} and "
-            f"{y.index[row]}. Both are indexed by the day on which the forecast is made."
+            f"X and y differ in their index, first in row {row}: {name_day(X.index, row)} and "
+            f"{name_day(y.index, row)}. Both are indexed by the day on which the forecast is made."
         )

@@ -186,3 +186,24 @@ def test_unusable_input(frame):
             forecaster.predict_interval(X, coverage)
     with pytest.raises(ValueError, match="q must be"):
         forecaster.predict_quantiles(X, [0.1, 1.2])
+
+
+@pytest.mark.parametrize("forecaster", [RandomWalkForecaster(), BootstrapForecaster()])
+def test_days_and_columns_must_be_in_their_places(frame, forecaster):
+    dates = pd.bdate_range("2020-01-01", periods=20)
+    cells = [f"m{0.8 + 0.1 * i:.2f}_t0.250" for i in range(N_CELLS)]
+    y = pd.DataFrame(frame[1][:20], dates, cells)
+    X = pd.DataFrame(frame[0][:20], dates).rename(
+        columns={i: f"iv_{cell}" for i, cell in enumerate(cells)} | {N_CELLS: "next"}
+    )
+    X.columns = X.columns.astype(str)
+    forecaster.fit(X, y)
+    with pytest.raises(ValueError, match="sorted; 2020-01-28 stands before 2020-01-27"):
+        forecaster.fit(X[::-1], y[::-1])
+    with pytest.raises(ValueError, match="X and y differ in their index"):
+        forecaster.fit(X, y.set_axis(dates.shift(1)))
+    with pytest.raises(ValueError, match=r"column 0 of X is 'iv_m0.80_t0.250'"):
+        forecaster.fit(X, y.iloc[:, ::-1])
+    y.iloc[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"NaN on day 2020-01-06, cell 'm0.90_t0.250'"):
+        forecaster.fit(X, y)

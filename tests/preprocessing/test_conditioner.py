@@ -249,3 +249,59 @@ def test_bad_shapes(market):
     with pytest.raises(ValueError, match="index of vix"):
         frame = pd.DataFrame(market["surfaces"], market["dates"])
         make_forecast_frame(frame, market["spot"], pd.Series(market["vix"]))
+
+
+@pytest.fixture
+def tables(market):
+    """The market as DataFrame and Series, indexed by date."""
+    dates = market["dates"]
+    return {
+        "surfaces": pd.DataFrame(market["surfaces"], dates, GRID.cell_names),
+        "spot": pd.Series(market["spot"], dates),
+        "vix": pd.Series(market["vix"], dates),
+    }
+
+
+def test_columns_of_another_grid_or_in_another_order_are_refused(tables):
+    surfaces = tables.pop("surfaces")
+    other = SurfaceGrid(GRID.moneyness - 0.2, GRID.tenors)
+    for grid, frame in ((other, surfaces), (GRID, surfaces.iloc[:, ::-1])):
+        with pytest.raises(ValueError, match=r"column 0 of surfaces is 'm.*belongs there"):
+            make_forecast_frame(frame, **tables, grid=grid)
+    labelled = surfaces.set_axis(list("abcdef"), axis=1)
+    X, _ = make_forecast_frame(labelled, **tables, grid=GRID)
+    assert X.columns[0] == "iv_m0.90_t0.100"
+
+
+def test_spot_and_vix_stand_last(tables):
+    panel = tables["surfaces"].assign(vix=tables["vix"], spot=tables["spot"])
+    for grid in (GRID, None):
+        with pytest.raises(ValueError, match=r"column 6 of X is 'vix', but 'spot' belongs there"):
+            EWMAConditioner(grid).fit(panel)
+
+
+def test_an_index_of_text_is_no_index_of_dates(tables):
+    text = {name: table.set_axis(table.index.astype(str)) for name, table in tables.items()}
+    with pytest.raises(ValueError, match="index of surfaces starts with '2019-01-02'"):
+        make_forecast_frame(**text)
+    panel = text["surfaces"].assign(spot=text["spot"], vix=text["vix"])
+    with pytest.raises(ValueError, match="index of X starts with '2019-01-02'"):
+        EWMAConditioner().fit(panel)
+
+
+def test_tables_must_agree_on_their_days(tables):
+    dates = tables["surfaces"].index
+    X, _ = make_forecast_frame(**tables, dates=dates.strftime("%Y-%m-%d"))
+    assert X.index.equals(dates[1:-1])
+    with pytest.raises(ValueError, match="index of surfaces differs from dates"):
+        make_forecast_frame(**tables, dates=dates + pd.Timedelta(days=1))
+    late = {**tables, "vix": tables["vix"].shift(freq="D")}
+    with pytest.raises(ValueError, match="index of vix differs from that of surfaces"):
+        make_forecast_frame(**late)
+    with pytest.raises(ValueError, match="index of vix differs from that of spot"):
+        make_forecast_frame(**{**late, "surfaces": tables["surfaces"].to_numpy()})
+
+
+def test_grid_must_be_a_grid(market):
+    with pytest.raises(ValueError, match="'grid' parameter of make_forecast_frame"):
+        make_forecast_frame(**market, grid="paper")

@@ -68,6 +68,9 @@ def test_many_faults_are_counted(surfaces):
 
 
 def test_unusable_input(surfaces):
+    other = SurfaceGrid(GRID.moneyness + 0.5, GRID.tenors)
+    with pytest.raises(ValueError, match=r"column 0 of X is 'm0.90_t0.100'"):
+        LogSurfaceScaler(other).fit(pd.DataFrame(surfaces, columns=GRID.cell_names))
     with pytest.raises(ValueError, match="grid has 81"):
         LogSurfaceScaler(SurfaceGrid.paper()).fit(surfaces)
     with pytest.raises(ValueError, match=r"1 constant cells.*m0.90_t0.500"):
