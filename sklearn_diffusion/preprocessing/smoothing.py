@@ -96,9 +96,10 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
     extrapolate : bool, default=True
         Whether cells outside the day's traded range get a value. If False, they are NaN.
     min_quotes : int, default=5
-        Fewest quotes, after all filters, that make a surface.
+        Fewest quotes, after all filters, that make a surface. A day on which more quotes violate
+        parity than are kept makes none either: its forwards are not to be trusted.
     on_sparse_day : {"raise", "drop"}, default="raise"
-        What to do on a day with fewer: raise an error that names it, or make no surface.
+        What to do with a day that makes no surface: raise an error that names it, or leave it out.
 
     Attributes
     ----------
@@ -330,7 +331,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
                 "method='nadaraya_watson', while method='local_linear' has no bandwidth in tenor."
             )
         clean = self._clean(quotes)
-        days = [day for _, day in split_days(clean.points)]
+        days = [day for _, day in split_days(self._dense_points(clean))]
 
         h1, h2 = self.bandwidth_moneyness, self.bandwidth_tenor
         self.bandwidth_moneyness_ = (
@@ -358,14 +359,18 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
             parity_tolerance=self.parity_tolerance,
         )
 
-    def _surfaces(self, clean: CleanQuotes) -> pd.DataFrame:
-        n_kept = clean.report["kept"]
-        is_sparse = n_kept < self.min_quotes
+    def _dense_points(self, clean: CleanQuotes) -> pd.DataFrame:
+        """Quotes of the days that make a surface; raise on the others as `on_sparse_day` says."""
+        report = clean.report
+        is_sparse = (report["kept"] < self.min_quotes) | (
+            report["kept"] < report["parity_violation"]
+        )
         if is_sparse.all() or (is_sparse.any() and self.on_sparse_day == "raise"):
-            raise ValueError(self._describe_sparse_days(clean.report[is_sparse]))
+            raise ValueError(self._describe_sparse_days(report[is_sparse]))
+        return clean.points[~clean.points["date"].map(is_sparse)]
 
-        dense = clean.points[~clean.points["date"].map(is_sparse)]
-        dates, days = zip(*split_days(dense), strict=True)
+    def _surfaces(self, clean: CleanQuotes) -> pd.DataFrame:
+        dates, days = zip(*split_days(self._dense_points(clean)), strict=True)
         surfaces = np.array([self._surface(day) for day in days])
         mask = np.array([traded_range(day, self.grid) for day in days])
 
@@ -375,8 +380,8 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         self.spot_ = clean.spot[self.dates_]
         n_outside = pd.Series((~self.mask_).sum(axis=1), index=self.dates_)
         self.report_ = clean.report.assign(
-            cells_outside=n_outside.reindex(n_kept.index, fill_value=self.grid.n_cells),
-            smoothed=~is_sparse,
+            cells_outside=n_outside.reindex(clean.report.index, fill_value=self.grid.n_cells),
+            smoothed=clean.report.index.isin(self.dates_),
         )
         rows = self.grid.flatten(surfaces)
         if not self.extrapolate:
@@ -397,7 +402,8 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         reasons = report.drop(columns=["quotes", "kept"]).sum()
         causes = ", ".join(f"{count} {name}" for name, count in reasons.items() if count)
         return (
-            f"{len(report)} days have fewer than min_quotes={self.min_quotes} usable quotes: "
-            f"{', '.join(days)}{more}; left out: {causes or 'none'}. "
+            f"{len(report)} days have fewer usable quotes than min_quotes={self.min_quotes}, or "
+            f"than quotes that violate parity: {', '.join(days)}{more}; "
+            f"left out: {causes or 'none'}. "
             f"on_sparse_day='drop' skips such days while others remain."
         )

@@ -234,7 +234,7 @@ def test_sparse_days_are_named_or_dropped():
     )
     sparse = quotes[~few]
     with pytest.raises(
-        ValueError, match=r"1 days have fewer than min_quotes=5 .*2024-01-03 \(2 of 4"
+        ValueError, match=r"1 days have fewer usable quotes than min_quotes=5.*2024-01-03 \(2 of 4"
     ):
         SurfaceSmoother(GRID).fit_transform(sparse)
 
@@ -251,6 +251,25 @@ def test_days_without_any_usable_quote_are_named_even_if_sparse_days_are_dropped
     smoother = SurfaceSmoother(GRID, bandwidth_moneyness=0.002)
     with pytest.raises(ValueError, match=r"2024-01-02 \(0 of 52\); left out: 52 no_forward"):
         smoother.set_params(on_sparse_day="drop").fit_transform(calls)
+
+
+def test_the_bandwidth_s_choice_does_not_hide_why_there_are_no_quotes():
+    with pytest.raises(ValueError, match=r"2024-01-02 \(0 of 52\); left out: 52 no_forward"):
+        SurfaceSmoother(GRID).fit(make_quotes(flat).query("is_call"))
+
+
+def test_a_day_on_which_most_quotes_violate_parity_is_named_or_dropped():
+    quotes = make_quotes(flat, days=3, strikes=np.arange(80.0, 121.0))
+    wrong = (quotes["date"] == "2024-01-03") & quotes["is_call"]
+    # Time value alone, so that no forward makes up for it.
+    quotes.loc[wrong, "price"] += 0.03 * FORWARD * (quotes["strike"] % 3)
+    with pytest.raises(ValueError, match=r"1 days .* violate parity: 2024-01-03 .* parity_viol"):
+        SurfaceSmoother(GRID).fit(quotes)
+    smoother = SurfaceSmoother(GRID, on_sparse_day="drop")
+    assert smoother.fit_transform(quotes).index.strftime("%d").tolist() == ["02", "04"]
+    assert smoother.report_.loc["2024-01-03", "parity_violation"] > 0
+    trusting = SurfaceSmoother(GRID, parity_tolerance=None)
+    assert len(trusting.fit_transform(quotes)) == 3
 
 
 def test_local_lines_stay_positive():
