@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .surface_validation import as_mask, as_truth, check_positive, check_shape, daily_mean
+from .surface_validation import as_ends, as_mask, as_truth, check_positive, check_shape, daily_mean
 
 __all__ = [
     "ape_std",
@@ -126,8 +126,8 @@ def ci_width(interval: ArrayLike, *, mask: ArrayLike | None = None) -> float:
     float
         In volatility units.
     """
-    lower, upper = _ends(interval)
-    return float((upper - lower)[as_mask(lower, mask)].mean())
+    lower, upper, traded = as_ends(interval, mask)
+    return float((upper - lower)[traded].mean())
 
 
 def ci_width_std(interval: ArrayLike, *, mask: ArrayLike | None = None) -> float:
@@ -145,8 +145,8 @@ def ci_width_std(interval: ArrayLike, *, mask: ArrayLike | None = None) -> float
     float
         In volatility units, over days and cells together.
     """
-    lower, upper = _ends(interval)
-    return float((upper - lower)[as_mask(lower, mask)].std())
+    lower, upper, traded = as_ends(interval, mask)
+    return float((upper - lower)[traded].std())
 
 
 def ci_breach(y_true: ArrayLike, interval: ArrayLike, *, mask: ArrayLike | None = None) -> float:
@@ -167,23 +167,17 @@ def ci_breach(y_true: ArrayLike, interval: ArrayLike, *, mask: ArrayLike | None 
         In percent: 10 is right for a coverage of 90 %.
     """
     truth = as_truth(y_true)
-    lower, upper = _ends(interval)
+    lower, upper, traded = as_ends(interval, mask)
     check_shape(truth, lower, "interval without its last axis")
+    check_positive(truth, traded, "y_true", y_true)
     breach = (truth < lower) | (truth > upper)
-    return float(100 * breach[as_mask(truth, mask)].mean())
+    return float(100 * breach[traded].mean())
 
 
 def _ape(y_true: ArrayLike, y_pred: ArrayLike, mask: ArrayLike | None) -> NDArray:
     truth, forecast = as_truth(y_true), np.asarray(y_pred, dtype=np.float64)
     check_shape(truth, forecast, "y_pred")
     traded = as_mask(truth, mask)
-    check_positive(truth, traded, "y_true")
-    check_positive(forecast, traded, "y_pred")
+    check_positive(truth, traded, "y_true", y_true)
+    check_positive(forecast, traded, "y_pred", y_true)
     return 100 * np.abs(np.divide(forecast, truth, where=traded, out=np.ones_like(truth)) - 1)
-
-
-def _ends(interval: ArrayLike) -> tuple[NDArray, NDArray]:
-    ends = np.asarray(interval, dtype=np.float64)
-    if ends.ndim != 3 or ends.shape[-1] != 2:
-        raise ValueError(f"interval must be of shape (n_days, n_cells, 2), got {ends.shape}.")
-    return ends[..., 0], ends[..., 1]

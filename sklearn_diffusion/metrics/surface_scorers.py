@@ -1,7 +1,8 @@
 """Scorers of surface forecasters, for `GridSearchCV` and `cross_val_score`.
 
 Each is a callable ``scorer(estimator, X, y)`` on held-out days, higher is better. Those that need
-samples draw 200 scenarios with a fixed seed, so that candidates face the same noise.
+samples draw 200 scenarios with a fixed seed, so that candidates face the same noise. The estimator
+may be a pipeline that ends in a forecaster.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.pipeline import Pipeline
 
 from sklearn_diffusion.arbitrage import arbitrage_penalty
 from sklearn_diffusion.grid import SurfaceGrid
@@ -165,7 +167,7 @@ def neg_arbitrage_penalty_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | No
     float
         At zero rates.
     """
-    grid = getattr(estimator, "grid", None)
+    grid = getattr(_unwrap(estimator, X)[0], "grid", None)
     if not isinstance(grid, SurfaceGrid):
         raise ValueError(
             f"the arbitrage of {type(estimator).__name__} cannot be scored: it has no SurfaceGrid "
@@ -175,4 +177,13 @@ def neg_arbitrage_penalty_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | No
 
 
 def _samples(estimator: Any, X: ArrayLike) -> NDArray:
-    return np.asarray(estimator.sample(X, n_samples=_N_SAMPLES, random_state=0))
+    forecaster, features = _unwrap(estimator, X)
+    return np.asarray(forecaster.sample(features, n_samples=_N_SAMPLES, random_state=0))
+
+
+def _unwrap(estimator: Any, X: ArrayLike) -> tuple[Any, ArrayLike]:
+    """Take a forecaster out of a pipeline, which passes on ``predict`` but not ``sample``."""
+    if not isinstance(estimator, Pipeline):
+        return estimator, X
+    before, forecaster = estimator[:-1], estimator[-1]
+    return forecaster, before.transform(X) if before.steps else X

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+
+from sklearn_diffusion.preprocessing.validation import name_day
 
 
 def as_truth_and_samples(
@@ -17,8 +20,8 @@ def as_truth_and_samples(
             f"got {scenarios.shape}."
         )
     traded = as_mask(truth, mask)
-    check_positive(truth, traded, "y_true")
-    check_positive(scenarios, np.broadcast_to(traded, scenarios.shape), "samples")
+    check_positive(truth, traded, "y_true", y_true)
+    check_positive(scenarios, np.broadcast_to(traded, scenarios.shape), "samples", y_true)
     if log:
         truth = np.log(truth, where=traded, out=np.zeros_like(truth))
         scenarios = np.log(scenarios, where=traded, out=np.zeros_like(scenarios))
@@ -61,12 +64,38 @@ def check_shape(truth: NDArray, other: NDArray, name: str) -> None:
         raise ValueError(f"{name} has shape {other.shape}, y_true has {truth.shape}.")
 
 
-def check_positive(values: NDArray, traded: NDArray, name: str) -> None:
-    """Raise unless every traded value is a positive, finite volatility, naming the first."""
+def check_positive(
+    values: NDArray, traded: NDArray, name: str, labelled: ArrayLike | None = None
+) -> None:
+    """Raise unless every traded value is a positive, finite volatility, naming the first.
+
+    Day and cell are named by position, or as `labelled` names them where that is a DataFrame.
+    """
     invalid = traded & ~(np.isfinite(values) & (values > 0))
+    if not invalid.any():
+        return
+    first = tuple(np.argwhere(invalid)[0].tolist())
+    day, cell = name_day(None, first[-2]), str(first[-1])
+    if isinstance(labelled, pd.DataFrame):
+        day, cell = name_day(labelled.index, first[-2]), repr(str(labelled.columns[first[-1]]))
+    raise ValueError(
+        f"{name} must be positive volatilities; {int(invalid.sum())} are not, the first "
+        f"{values[first]} at day {day}, cell {cell}."
+    )
+
+
+def as_ends(interval: ArrayLike, mask: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
+    """Return lower ends, upper ends and the mask of intervals, or raise if they are none."""
+    ends = np.asarray(interval, dtype=np.float64)
+    if ends.ndim != 3 or ends.shape[-1] != 2:
+        raise ValueError(f"interval must be of shape (n_days, n_cells, 2), got {ends.shape}.")
+    lower, upper = ends[..., 0], ends[..., 1]
+    traded = as_mask(lower, mask)
+    invalid = traded & ~(lower <= upper)
     if invalid.any():
-        first = tuple(np.argwhere(invalid)[0].tolist())
+        day, cell = np.argwhere(invalid)[0]
         raise ValueError(
-            f"{name} must be positive volatilities; {int(invalid.sum())} are not, the first "
-            f"{values[first]} at day {first[-2]}, cell {first[-1]}."
+            f"interval must hold lower ends, then upper ends; {int(invalid.sum())} are no "
+            f"interval, the first {ends[day, cell].tolist()} at day {day}, cell {cell}."
         )
+    return lower, upper, traded

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn.utils import check_scalar
 
 from ..grid import SurfaceGrid
 from ..metrics.surface import sample_interval
@@ -112,8 +114,7 @@ class FanDisplay:
             raise ValueError(
                 f"samples must be of shape (n_samples, *{truth.shape}), got {scenarios.shape}."
             )
-        if not 0 <= cell < truth.shape[1]:
-            raise ValueError(f"cell must be from 0 to {truth.shape[1] - 1}, got {cell!r}.")
+        check_scalar(cell, "cell", Integral, min_val=0, max_val=truth.shape[1] - 1)
         one_cell = scenarios[:, :, [cell]]
         display = cls(
             truth[:, cell],

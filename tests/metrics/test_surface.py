@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import mean_absolute_percentage_error
 
@@ -89,3 +90,23 @@ def test_unusable_input(truth, forecast):
     truth[4, 2] = 0
     with pytest.raises(ValueError, match=r"y_true .* first 0.0 at day 4, cell 2"):
         mape(truth, forecast)
+
+
+def test_what_is_missing_is_not_counted_as_covered(truth, forecast):
+    interval = np.stack([0.9 * forecast, 1.1 * forecast], axis=-1)
+    dates = pd.date_range("2024-01-01", periods=len(truth))
+    table = pd.DataFrame(truth, dates).add_prefix("cell ")
+    table.iloc[4, 2] = np.nan
+    for score in (lambda y: ci_breach(y, interval), lambda y: mape(y, forecast)):
+        with pytest.raises(ValueError, match=r"first nan at day 2024-01-05, cell 'cell 2'"):
+            score(table)
+    traded = table.notna().to_numpy()
+    assert ci_breach(table, interval, mask=traded) == ci_breach(truth, interval, mask=traded)
+
+
+def test_intervals_must_be_intervals(truth, forecast):
+    interval = np.stack([0.9 * forecast, 1.1 * forecast], axis=-1)
+    for wrong in (interval[..., ::-1], interval * [np.nan, 1]):
+        for score in (ci_width, ci_width_std, lambda i: ci_breach(truth, i)):
+            with pytest.raises(ValueError, match=r"are no interval, the first .* at day 0, cell 0"):
+                score(wrong)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_diffusion.baselines import BootstrapForecaster, RandomWalkForecaster
 from sklearn_diffusion.datasets import make_iv_surfaces
@@ -50,6 +52,20 @@ def test_arbitrage_is_scored_on_the_grid_of_the_estimator(frame):
     # The same volatilities a thousandth of a year apart: total variance falls with the tenor.
     forecaster.grid = SurfaceGrid([0.9, 1.0, 1.1], [0.5 - 1e-3, 0.5])
     assert scorer(forecaster, X[500:]) < -1e-3
+
+
+def test_a_pipeline_scores_as_the_forecaster_at_its_end(frame):
+    X, y = frame
+    forecaster = BootstrapForecaster(random_state=0)
+    forecaster.grid = SurfaceGrid([0.9, 1.0, 1.1], [1 / 12, 0.5])
+    fitted = forecaster.fit(X[:500], y[:500])
+    doubled = FunctionTransformer(lambda rows: 2 * rows)
+    for steps, rows in (([], X[500:]), ([doubled.fit(X)], 0.5 * X[500:])):
+        pipeline = make_pipeline(*steps, fitted)
+        for name in (*NAMES, "neg_ci_width", "neg_arbitrage_penalty"):
+            score = get_scorer(name)
+            expected = pytest.approx(score(fitted, X[500:], y[500:]))
+            assert score(pipeline, rows, y[500:]) == expected, name
 
 
 def test_width_is_scored_negatively(frame):

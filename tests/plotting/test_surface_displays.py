@@ -109,8 +109,10 @@ class TestFanDisplay:
 
     def test_unusable_arguments(self, held_out):
         forecaster, X, y = held_out
-        with pytest.raises(ValueError, match="cell must be from 0 to 11"):
+        with pytest.raises(ValueError, match="cell == 12, must be <= 11"):
             FanDisplay.from_estimator(forecaster, X, y, cell=12)
+        with pytest.raises(TypeError, match="cell must be an instance of int"):
+            FanDisplay.from_estimator(forecaster, X, y, cell="m1.00_t0.083")
         with pytest.raises(ValueError, match="samples must be of shape"):
             FanDisplay.from_samples(y, np.ones((5, 3, 12)), cell=0)
 
