@@ -119,7 +119,7 @@ def make_forecast_frame(
         warnings.warn(
             f"{n_gaps} gaps of more than {max_gap_days} calendar days: {len(report) - 2} days "
             "beside the first and the last form no pair. Ask for return_report=True to see them.",
-            stacklevel=2,
+            stacklevel=3,
         )
     targets = panel.to_numpy()[kept + 1, :-2]
     if index is None:

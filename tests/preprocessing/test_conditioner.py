@@ -118,8 +118,9 @@ def test_the_future_does_not_change_the_past(market, day):
 
 def test_nothing_crosses_a_gap(market):
     split = 25
-    with pytest.warns(UserWarning, match=r"1 gaps of more than 14 .* 2 days"):
+    with pytest.warns(UserWarning, match=r"1 gaps of more than 14 .* 2 days") as warnings:
         X, y, report = make_forecast_frame(**with_gap(market, split), return_report=True)
+    assert warnings[0].filename == __file__
     dates = with_gap(market, split)["dates"]
     assert report.index.tolist() == [dates[0], dates[split - 1], dates[split], dates[-1]]
     assert "before the day after" in report["reason"].iloc[1]
