@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sklearn_diffusion.preprocessing.validation import check_dates
+from sklearn_diffusion.preprocessing.validation import check_dates, name_day
 
 MAX_NAMED = 5
 
@@ -62,10 +62,10 @@ def as_frame(
     rows, columns = np.nonzero(~np.isfinite(frame.to_numpy()))
     if len(rows):
         cells = [
-            (frame.index[i], frame.columns[j])
+            (name_day(frame.index, i), frame.columns[j])
             for i, j in zip(rows[:MAX_NAMED], columns[:MAX_NAMED], strict=True)
         ]
-        shown = ", ".join(f"(row {row!s}, column {column!r})" for row, column in cells)
+        shown = ", ".join(f"(row {row}, column {column!r})" for row, column in cells)
         raise ValueError(f"{name} has {len(rows)} NaN or infinite value(s), first at {shown}.")
     return frame
 

@@ -70,7 +70,7 @@ def test_bad_input_is_named(rng):
     X = pd.DataFrame(rng.randn(30, 3), index=days, columns=["AAPL", "JPM", "KO"])
     missing = X.copy()
     missing.loc["2020-01-03", "KO"] = np.nan
-    with pytest.raises(ValueError, match=r"NaN or inf.*2020-01-03.*'KO'"):
+    with pytest.raises(ValueError, match=r"NaN or inf.*\(row 2020-01-03, column 'KO'\)"):
         RecencyWeightedShrinkage().fit(missing)
     with pytest.raises(ValueError, match=r"constant column.*'JPM'"):
         RecencyWeightedShrinkage().fit(X.assign(JPM=0.01))
