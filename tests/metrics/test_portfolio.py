@@ -214,8 +214,12 @@ class TestWalkForward:
         dates = pd.bdate_range("2020-01-01", periods=100)
         peers = {"1/N": lambda X: np.eye(4)}
         backwards = pd.DataFrame(returns, index=dates).iloc[::-1]
-        with pytest.raises(ValueError, match="2020-05-19 stands before 2020-05-18"):
-            walk_forward_minimum_variance(backwards, peers)
+        as_text = backwards.set_axis(
+            backwards.index.astype(str)
+        )  # a file whose dates are not parsed
+        for panel in (backwards, as_text):
+            with pytest.raises(ValueError, match="2020-05-19 stands before 2020-05-18"):
+                walk_forward_minimum_variance(panel, peers)
         doubled = pd.DataFrame(returns, index=dates[[*range(99), 98]])
         with pytest.raises(ValueError, match=r"must be unique; .*2020-05-18"):
             walk_forward_minimum_variance(doubled, peers)
