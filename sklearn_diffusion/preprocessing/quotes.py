@@ -46,6 +46,7 @@ NUMBERS = (
 REASONS = (
     "near_expiry",
     "zero_volume",
+    "zero_bid",
     "no_forward",
     "parity_violation",
     "in_the_money",
@@ -66,7 +67,7 @@ class CleanQuotes:
         (years), ``moneyness``, ``volatility`` and ``vega``.
     report : DataFrame of int, indexed by date
         For each day the number of ``quotes``, the number ``kept``, and the number left out for
-        each of the reasons ``near_expiry``, ``zero_volume``, ``no_forward``,
+        each of the reasons ``near_expiry``, ``zero_volume``, ``zero_bid``, ``no_forward``,
         ``parity_violation``, ``in_the_money``, ``no_volatility``, ``at_or_below_intrinsic`` and
         ``at_or_above_maximum``. A row adds up: quotes = kept + reasons.
     forwards : DataFrame indexed by (date, expiry)
@@ -146,6 +147,7 @@ def clean_option_quotes(
     min_days: int = 1,
     otm_only: bool = True,
     drop_zero_volume: bool = True,
+    drop_zero_bid: bool = True,
     parity_tolerance: float | None = 0.02,
 ) -> CleanQuotes:
     """Keep the quotes that carry an implied volatility, and count the others by reason.
@@ -155,7 +157,7 @@ def clean_option_quotes(
     quotes : DataFrame
         A table of quotes (see `check_option_quotes`).
     moneyness, forward, volatility, rate, days_per_year, min_days, otm_only, drop_zero_volume, \
-            parity_tolerance
+            drop_zero_bid, parity_tolerance
         As in `sklearn_diffusion.preprocessing.SurfaceSmoother`.
 
     Returns
@@ -184,6 +186,8 @@ def clean_option_quotes(
     leave_out(days < max(min_days, 1), "near_expiry")
     if drop_zero_volume and "volume" in table.columns:
         leave_out(table["volume"] == 0, "zero_volume")
+    if drop_zero_bid and "bid" in table.columns:
+        leave_out(table["bid"] == 0, "zero_bid")
     leave_out(table["_forward"].isna(), "no_forward")
     if parity_tolerance is not None:
         error = _parity_error(table, table["_forward"], discount)

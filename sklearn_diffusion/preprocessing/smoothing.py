@@ -90,6 +90,9 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         Keep out-of-the-money quotes only: puts with moneyness <= 1 and calls with moneyness >= 1.
     drop_zero_volume : bool, default=True
         Leave out quotes without trades, if the quotes have a column ``volume``.
+    drop_zero_bid : bool, default=True
+        Leave out quotes that nobody bids for, if the quotes have a column ``bid``. Half their ask
+        is no price: far from the money it is the volatility of the tick size.
     parity_tolerance : float or None, default=0.02
         Leave out both sides of a strike whose own parity forward is further than this from its
         expiry's forward, relatively. None keeps them.
@@ -188,6 +191,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         "min_days": [Interval(Integral, 1, None, closed="left")],
         "otm_only": ["boolean"],
         "drop_zero_volume": ["boolean"],
+        "drop_zero_bid": ["boolean"],
         "parity_tolerance": [None, Interval(Real, 0, None, closed="neither")],
         "extrapolate": ["boolean"],
         "min_quotes": [Interval(Integral, 1, None, closed="left")],
@@ -209,6 +213,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         min_days: int = 1,
         otm_only: bool = True,
         drop_zero_volume: bool = True,
+        drop_zero_bid: bool = True,
         parity_tolerance: float | None = 0.02,
         extrapolate: bool = True,
         min_quotes: int = 5,
@@ -226,6 +231,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         self.min_days = min_days
         self.otm_only = otm_only
         self.drop_zero_volume = drop_zero_volume
+        self.drop_zero_bid = drop_zero_bid
         self.parity_tolerance = parity_tolerance
         self.extrapolate = extrapolate
         self.min_quotes = min_quotes
@@ -246,6 +252,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
             bandwidth_moneyness=0.002,
             bandwidth_tenor=0.046,
             moneyness="spot",
+            drop_zero_bid=False,
             parity_tolerance=None,
         )
 
@@ -356,6 +363,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
             min_days=self.min_days,
             otm_only=self.otm_only,
             drop_zero_volume=self.drop_zero_volume,
+            drop_zero_bid=self.drop_zero_bid,
             parity_tolerance=self.parity_tolerance,
         )
 

@@ -107,6 +107,17 @@ def test_zero_volume_filter(quotes):
     assert kept.report["kept"].tolist() == [14, 14]
 
 
+def test_zero_bid_filter(quotes):
+    quotes["bid"] = 0.9 * quotes["price"]
+    quotes.loc[find(quotes, 110, True) | find(quotes, 85, True), "bid"] = 0
+    clean = clean_option_quotes(quotes, rate=RATE)
+    assert clean.report["zero_bid"].tolist() == [2, 0]
+    assert clean.report["kept"].tolist() == [13, 14]
+    assert_adds_up(clean.report)
+    kept = clean_option_quotes(quotes, rate=RATE, drop_zero_bid=False)
+    assert kept.report["kept"].tolist() == [14, 14]
+
+
 def test_near_expiries_are_left_out(quotes):
     clean = clean_option_quotes(quotes, rate=RATE, min_days=45)
     assert clean.report["near_expiry"].tolist() == [0, 14]

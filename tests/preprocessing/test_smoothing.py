@@ -319,6 +319,25 @@ def test_paper_configuration():
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_the_tick_size_is_no_volatility(method):
+    """Far from the money only an ask is left, a tick, and its half has any volatility at all."""
+    tick = 0.05
+    quotes = make_quotes(smile, expiries=(9, 36, 91), strikes=np.arange(60.0, 141.0, 2.0))
+    fair = quotes["price"]
+    quotes["bid"] = np.floor(fair / tick) * tick
+    quotes["ask"] = quotes["bid"] + tick
+    quotes["price"] = (quotes["bid"] + quotes["ask"]) / 2
+    grid = SurfaceGrid(np.arange(0.7, 1.31, 0.05), [9 / 365, 36 / 365])
+    truth = np.repeat(smile(np.log(grid.moneyness), None, None), 2)
+    smoother = SurfaceSmoother(grid, method=method)
+    error = np.abs(smoother.fit_transform(quotes).to_numpy()[0] - truth)[smoother.mask_[0]]
+    assert error.max() < 0.02
+    smoother.set_params(drop_zero_bid=False)
+    error = np.abs(smoother.fit_transform(quotes).to_numpy()[0] - truth)[smoother.mask_[0]]
+    assert error.max() > 0.1
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_clone_pickle_and_parameters(method):
     quotes = make_quotes(smile)
     smoother = clone(SurfaceSmoother(GRID)).set_params(method=method).fit(quotes)
