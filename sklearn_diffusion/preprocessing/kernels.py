@@ -33,6 +33,9 @@ Floats = NDArray[np.float64]
 #: Bandwidths tried, as multiples of the typical distance between neighbouring quotes.
 MULTIPLES = np.geomspace(0.25, 4, 17)
 
+#: Steps between strikes for which a smile keeps its slope beyond the outermost one.
+REACH = 2
+
 #: Smiles a bandwidth is validated on, spread evenly over the days. More change it little.
 MAX_SMILES = 400
 
@@ -84,7 +87,8 @@ def kernel_surface(day: DayQuotes, grid: SurfaceGrid, h1: float, h2: float) -> F
 def linear_surface(day: DayQuotes, grid: SurfaceGrid, h1: float) -> Floats:
     """Fit each expiry's smile locally linearly; interpolate total variance between expiries.
 
-    Smiles are continued flat beyond their strikes, and volatilities flat beyond the expiries.
+    Beyond its strikes a smile keeps its slope for as far as the last `REACH` of them span, and is
+    flat from there on. Volatilities are flat beyond the expiries.
 
     Parameters
     ----------
@@ -164,7 +168,7 @@ def select_moneyness_bandwidth(days: Iterable[DayQuotes], *, linear: bool) -> fl
         log_weight = np.log(smile.vega)[:, None] - offset**2 / (2 * h1)
         np.fill_diagonal(log_weight, -np.inf)
         if linear:
-            predicted = np.exp(_local_line(np.log(smile.volatility), offset, log_weight))
+            predicted = np.exp(_local_line(np.log(smile.volatility), offset, log_weight)[0])
         else:
             predicted = _local_mean(smile.volatility, log_weight)
         between = slice(1, -1)
@@ -221,11 +225,14 @@ def _kernel_average(
 
 
 def _linear_smile(smile: DayQuotes, moneyness: Floats, h1: float) -> Floats:
-    place = np.log(smile.moneyness)
-    target = np.clip(np.log(moneyness), place[0], place[-1])
-    offset = place[:, None] - target
+    place, target = np.log(smile.moneyness), np.log(moneyness)
+    inside = np.clip(target, place[0], place[-1])
+    offset = place[:, None] - inside
     log_weight = np.log(smile.vega)[:, None] - offset**2 / (2 * h1)
-    return np.exp(_local_line(np.log(smile.volatility), offset, log_weight))
+    value, slope = _local_line(np.log(smile.volatility), offset, log_weight)
+    steps = min(REACH, len(place) - 1)
+    low, high = place[0] - place[steps], place[-1] - place[-1 - steps]
+    return np.exp(value + slope * np.clip(target - inside, low, high))
 
 
 def _local_mean(value: Floats, log_weight: Floats) -> Floats:
@@ -233,8 +240,8 @@ def _local_mean(value: Floats, log_weight: Floats) -> Floats:
     return value @ _normalised(log_weight)
 
 
-def _local_line(value: Floats, offset: Floats, log_weight: Floats) -> Floats:
-    """Fit a line around each target and take its value there, where offset is zero."""
+def _local_line(value: Floats, offset: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
+    """Fit a line around each target; return its value there, where offset is zero, and slope."""
     weight = _normalised(log_weight)
     level = value @ weight
     centre = (weight * offset).sum(axis=0)
@@ -244,7 +251,7 @@ def _local_line(value: Floats, offset: Floats, log_weight: Floats) -> Floats:
     # A single strike in reach tells a level but no slope.
     has_slope = variance > 1e-12 * (offset**2).max(axis=0)
     slope = np.divide(covariance, variance, out=np.zeros_like(variance), where=has_slope)
-    return level - slope * centre
+    return level - slope * centre, slope
 
 
 def _normalised(log_weight: Floats) -> Floats:

@@ -52,9 +52,9 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         all.
         Between expiries, total variance is interpolated linearly in tau.
 
-    Outside the traded range, the local linear smile is continued flat, and the kernel average
-    approaches the volatility of the nearest quote; ``mask_`` says where, and
-    ``extrapolate=False`` puts NaN there.
+    Outside the traded range, the local linear smile keeps its slope for as far as its last two
+    steps between strikes and is flat from there on, and the kernel average approaches the
+    volatility of the nearest quote; ``mask_`` says where, and ``extrapolate=False`` puts NaN there.
 
     Parameters
     ----------
@@ -137,17 +137,15 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
     left out                          local linear  kernel average  the paper's bandwidths
     ================================  ============  ==============  ======================
     SSE 50, between other strikes     0.28          2.10            2.98
-    SSE 50, an outermost strike       1.55          4.35            5.82
-    SSE 50, an expiry                 1.11          2.74            1.56
+    SSE 50, an outermost strike       0.71          4.35            5.82
+    SSE 50, an expiry                 0.91          2.74            1.56
     S&P 500, between other strikes    0.02          0.20            0.33
-    S&P 500, an outermost strike      1.27          0.58            1.26
+    S&P 500, an outermost strike      0.10          0.58            1.26
     S&P 500, an expiry                0.26          0.26            0.47
     ================================  ============  ==============  ======================
 
-    Only beyond an expiry's strikes, where all quotes of other expiries reach further, may the
-    kernel average win: it borrows from them. The SSE 50 surfaces (1680 days, 7 x 4) have a mean
-    arbitrage penalty of 0.029, 0.063 and 0.000: the paper's bandwidths smooth the smile away, and
-    with it the arbitrage.
+    The SSE 50 surfaces (1680 days, 7 x 4) have a mean arbitrage penalty of 0.029, 0.063 and 0.000:
+    the paper's bandwidths smooth the smile away, and with it the arbitrage.
 
     The input is a table of quotes and the output has one row per day, not per quote, so
     scikit-learn's checks of array estimators do not apply; parameters, cloning, pickling and

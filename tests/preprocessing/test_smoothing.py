@@ -79,6 +79,17 @@ def test_local_lines_reproduce_linear_smiles_and_linear_total_variance(bandwidth
     np.testing.assert_allclose(surface, slope * level(GRID.tenors), rtol=1e-8)
 
 
+def test_beyond_its_strikes_a_smile_keeps_its_slope_for_two_steps():
+    quotes = make_quotes(lambda k, tau, day: 0.2 * np.exp(-0.4 * k), expiries=(91,))
+    low, high = np.log(np.array([[76, 80, 84], [124, 120, 116]]) / FORWARD)
+    ends = np.array([2 * low[0] - low[2], 2 * high[0] - high[2]])
+    # Far beyond where the slope ends, there, and at the outermost strikes.
+    places = np.concatenate([[ends[0] - 1], ends[:1], [low[0], high[0]], ends[1:], [ends[1] + 1]])
+    grid = SurfaceGrid(np.exp(places), [91 / 365])
+    surface = SurfaceSmoother(grid).fit_transform(quotes).to_numpy()[0]
+    np.testing.assert_allclose(surface, 0.2 * np.exp(-0.4 * np.clip(places, *ends)), rtol=1e-8)
+
+
 def test_kernel_average_is_the_formula_of_the_paper():
     quotes = make_quotes(lambda k, tau, day: smile(k, tau, day) + 0.05 * tau)
     h1, h2 = 0.002, 0.046
