@@ -15,10 +15,10 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 from sklearn_diffusion.preprocessing.validation import check_same_days
 from sklearn_diffusion.random_state import private_random_state
 
-__all__ = ["SamplingForecasterMixin", "draw_seed"]
+__all__ = ["MAX_ELEMENTS", "SamplingForecasterMixin", "day_blocks", "draw_seed"]
 
-# Largest block of samples held while quantiles are taken: 128 MiB of doubles.
-_MAX_BLOCK = 2**24
+# Largest array built at a time on the way to a forecast: 128 MiB of doubles.
+MAX_ELEMENTS = 2**24
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
@@ -34,6 +34,25 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     int
     """
     return int(private_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def day_blocks(n_days: int, elements_per_day: int, max_elements: int) -> list[slice]:
+    """Cut days into consecutive blocks whose arrays fit into memory.
+
+    Parameters
+    ----------
+    n_days : int
+    elements_per_day : int
+        Of the largest array that a day takes.
+    max_elements : int
+        Of the largest array to build; a block has one day at least.
+
+    Returns
+    -------
+    list of slice
+    """
+    size = max(1, max_elements // elements_per_day)
+    return [slice(start, start + size) for start in range(0, n_days, size)]
 
 
 class SamplingForecasterMixin:
@@ -91,12 +110,10 @@ class SamplingForecasterMixin:
             # A generator would move on from one block of days to the next.
             random_state = draw_seed(random_state)
         check_is_fitted(self)
-        size = max(1, _MAX_BLOCK // (n_samples * self.n_cells_))
         blocks = []
         # No days at all are for `sample` to refuse.
-        for start in range(0, max(_num_samples(X), 1), size):
-            rows = _safe_indexing(X, slice(start, start + size))
-            samples = self.sample(rows, n_samples, random_state)
+        for days in day_blocks(max(_num_samples(X), 1), n_samples * self.n_cells_, MAX_ELEMENTS):
+            samples = self.sample(_safe_indexing(X, days), n_samples, random_state)
             blocks.append(np.quantile(samples, probabilities, axis=0, method="weibull"))
         return np.concatenate(blocks, axis=-2)
 

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_diffusion.callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
 from sklearn_diffusion.device import resolve_device
-from sklearn_diffusion.forecasting import SamplingForecasterMixin, draw_seed
+from sklearn_diffusion.forecasting import SamplingForecasterMixin, day_blocks, draw_seed
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing.features import ForecastFeatures, check_features
 from sklearn_diffusion.preprocessing.validation import check_labels, check_volatilities
@@ -265,13 +265,13 @@ class ConditionalIVSurfaceForecaster(
     def paper(cls, grid: SurfaceGrid | None = None, **changes: Any) -> Self:
         """Forecaster with the configuration of the paper (section 5.2).
 
-        The level of the log surface is predicted by a U-Net alone, on the noise, with a cosine
-        schedule of 500 steps, AdamW at 3e-4 with batches of 64 for up to 2000 epochs, the plateau
-        schedule, gradients clipped at 0.15, averaged weights, the arbitrage penalty at 0.01, and
-        ancestral sampling. The paper validates on 10 % of all days after 80 % of training, a ninth
-        of what `fit` is given; it stops early without saying when: 300 epochs here, as many as its
-        plateau schedule waits. It bounds the reverse steps without saying where: denoised estimates
-        at five standard deviations here, without which samples can explode.
+        A U-Net alone predicts the noise in the level of the log surface: 500 cosine steps, AdamW at
+        3e-4 in batches of 64 for up to 2000 epochs with the plateau schedule, gradients clipped at
+        0.15, averaged weights, an arbitrage penalty of 0.01, ancestral sampling. The paper
+        validates on 10 % of all days after 80 % of training, a ninth of what `fit` is given. Two
+        values it leaves unsaid: training stops after 300 epochs without improvement, as many as the
+        plateau schedule waits, and denoised estimates are bounded at five standard deviations,
+        without which samples can explode.
 
         Parameters
         ----------
@@ -507,12 +507,11 @@ class ConditionalIVSurfaceForecaster(
         from sklearn_diffusion.diffusion import ScaleMixtureDenoiser
 
         seed = draw_seed(self.seed_ if random_state is None else random_state)
-        n_days = len(features.today)
+        n_days, per_day = len(features.today), n_samples * self.n_cells_
         share = math.ceil(n_days / effective_n_jobs(self.n_jobs))
-        size = max(1, min(share, _MAX_BLOCK // (n_samples * self.n_cells_)))
         blocks = [
-            ForecastFeatures(*(part[start : start + size] for part in features))
-            for start in range(0, n_days, size)
+            ForecastFeatures(*(part[days] for part in features))
+            for days in day_blocks(n_days, per_day, min(_MAX_BLOCK, share * per_day))
         ]
         if isinstance(self.denoiser_, ScaleMixtureDenoiser):
             # The law is the same every day: one walk of the noise serves them all.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_diffusion.laws.stopping import recency_weights
+from sklearn_diffusion.baselines.recency import recency_weights
 from sklearn_diffusion.preprocessing.features import SCALAR_NAMES, ForecastFeatures
 
 __all__ = ["AffineMap", "IncrementCoding", "LevelCoding", "SurfaceCoding"]

@@ -15,14 +15,16 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.utils import Tags, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_diffusion.forecasting import SamplingForecasterMixin, draw_seed
+from sklearn_diffusion.forecasting import (
+    MAX_ELEMENTS,
+    SamplingForecasterMixin,
+    day_blocks,
+    draw_seed,
+)
 from sklearn_diffusion.preprocessing.features import split_features
 from sklearn_diffusion.preprocessing.validation import check_labels, check_volatilities
 
 __all__ = ["BootstrapForecaster", "RandomWalkForecaster"]
-
-# Elements of the largest array that a mean forecast builds at a time.
-_MAX_BLOCK = 2**24
 
 
 class _FromToday(SamplingForecasterMixin, RegressorMixin, BaseEstimator):
@@ -252,10 +254,8 @@ class BootstrapForecaster(_FromToday):
         features = self._validate_predict(X)
         scales = self._scale(features)
         growth = np.empty((len(features), self.n_cells_))
-        size = max(1, _MAX_BLOCK // self.residuals_.size)
-        for start in range(0, len(features), size):
-            rows = slice(start, start + size)
-            growth[rows] = np.exp(scales[rows, None] * self.residuals_).mean(axis=1)
+        for days in day_blocks(len(features), self.residuals_.size, MAX_ELEMENTS):
+            growth[days] = np.exp(scales[days, None] * self.residuals_).mean(axis=1)
         return features[:, : self.n_cells_] * growth
 
     def sample(
