@@ -12,11 +12,13 @@ stopped is the correlation of weighted, tempered days:
 - *Weights.* A day counts by its recency and by the likeness of its market to today's: a Gaussian
   kernel in the log of a moving average of squared z-scores, known the day before. Returns are
   conditioned on the volatility state.
-- *Tempering.* Within their state days still differ in scale. Dividing each by a quarter power of
-  its own mean square lets turbulent days inform the correlations without dominating them.
+- *Tempering.* Within their state days still differ in scale. Dividing each by a power (.35)
+  of its root mean square lets turbulent days inform the correlations without dominating them.
 - *Spectrum.* The eigenvalues :math:`\ell` are freed of the spread that finitely many days put on
   them, by quadratic-inverse shrinkage at the effective number of days: noise of its own size for
   every direction, the vector b of the paper in the eigenbasis.
+- *Factors.* What rises above the noise is brought up to date with the last days: variances and
+  correlations of a few factors change within weeks, and can be seen to (`Spectrum.updated`).
 
 The stopping time and the half-life of the recency weights are chosen on days that the fit has not
 seen. The denoising score-matching loss of a linear score, integrated over all noise levels with
@@ -38,10 +40,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from sklearn_diffusion.baselines.recency import recency_weights
-from sklearn_diffusion.baselines.shrinkage import (
-    EIGENVALUE_FLOOR,
-    quadratic_inverse_eigenvalues,
-)
+from sklearn_diffusion.laws.spectrum import Spectrum
 
 __all__ = ["STOP_TIMES", "StoppedCovariance", "fit_stopped_covariance", "recency_weights"]
 
@@ -49,7 +48,7 @@ STOP_TIMES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.45, 0.7)
 HALF_LIVES = (63.0, 189.0, None)
 # A month ahead, as portfolios are held; the origins of the last 20 months, or as many folds.
 HORIZON, N_ORIGINS = 21, 20
-TEMPERING = 0.25
+TEMPERING = 0.35
 STATE_BANDWIDTH, STATE_DECAY, STATE_START = 1.25, 0.9, 20
 STATE_RANGE = (0.1, 0.9)
 
@@ -111,6 +110,11 @@ class _Days:
             weights /= weights.sum()
         return weights
 
+    def spectrum(self, weights: np.ndarray) -> Spectrum:
+        """Spectrum of the weighted days; without an order no day is recent."""
+        spectrum = Spectrum.fit(self.tempered, weights)
+        return spectrum if self.exchangeable else spectrum.updated(self.tempered)
+
 
 def _mean_squares(x: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return np.maximum(((x / unit) ** 2).mean(1), 1e-12)
@@ -132,60 +136,6 @@ def _splits(x: np.ndarray, exchangeable: bool) -> list[tuple[_Days, np.ndarray]]
     # Days are dealt to folds by their size, so that the folds do not depend on the order.
     fold = np.linalg.norm(x / x.std(0), axis=1).argsort().argsort() % n_folds
     return [(_Days.of(x[fold != k], exchangeable), x[fold == k]) for k in range(n_folds)]
-
-
-@dataclass(frozen=True)
-class _Spectrum:
-    """Cleaned spectrum of weighted days.
-
-    With fewer days than assets the eigenvectors that no day has seen share one eigenvalue, so they
-    are never formed: `vectors` is (d, r) with r = min(n, d), and `rest` is the eigenvalue of the
-    d - r others.
-    """
-
-    scale: np.ndarray
-    vectors: np.ndarray
-    eigenvalues: np.ndarray
-    rest: float
-
-    @classmethod
-    def fit(cls, x: np.ndarray, weights: np.ndarray) -> _Spectrum:
-        n, d = x.shape
-        scale = np.sqrt(weights @ x**2)
-        rows = x * (np.sqrt(weights)[:, None] / scale)
-        if d <= n:
-            eigenvalues, vectors = np.linalg.eigh(rows.T @ rows)
-        else:
-            seen, coordinates = np.linalg.eigh(rows @ rows.T)
-            seen = np.maximum(seen, EIGENVALUE_FLOOR * seen[-1])
-            vectors = rows.T @ coordinates / np.sqrt(seen)
-            eigenvalues = np.concatenate([np.zeros(d - n), seen])
-        clean = quadratic_inverse_eigenvalues(eigenvalues, 1 / (weights @ weights))
-        return cls(scale, vectors, clean[-vectors.shape[1] :], clean[0])
-
-    def stopped(self, stop_times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Eigenvalues (n_stops, r) and the rest's (n_stops, 1) at each stopping time."""
-        t = stop_times[:, None]
-        return (1 - t) * self.eigenvalues + t, (1 - t) * self.rest + t
-
-    def held_out_losses(self, x: np.ndarray, stop_times: np.ndarray) -> np.ndarray:
-        """Loss of each stopping time on other days, per feature, shape (n_stops,)."""
-        stopped, rest = self.stopped(stop_times)
-        d, r = self.vectors.shape
-        z = x / self.scale
-        variances = ((z @ self.vectors) ** 2).mean(0)
-        loss = (variances / stopped + np.log(stopped)).sum(1) + 2 * np.log(self.scale).sum()
-        if r < d:
-            beyond = max((z**2).sum(1).mean() - variances.sum(), 0.0)
-            loss += (beyond / rest + (d - r) * np.log(rest))[:, 0]
-        return loss / d
-
-    def correlation(self, stop_times: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Weighted sum of the stopped correlations, (d, d); its diagonal is nearly constant."""
-        stopped, rest = (weights @ values for values in self.stopped(stop_times))
-        correlation = (self.vectors * (stopped - rest)) @ self.vectors.T
-        correlation[np.diag_indices_from(correlation)] += rest
-        return correlation
 
 
 @dataclass(frozen=True)
@@ -256,7 +206,7 @@ def fit_stopped_covariance(
     for h, row in zip(half_lives, weights, strict=True):
         if row.sum() > 1e-6:
             day_weight = days.weights(h)
-            spectrum = _Spectrum.fit(days.tempered, day_weight)
+            spectrum = days.spectrum(day_weight)
             # Tempering has taken a factor from all assets alike, which is given back.
             lost = np.log(day_weight @ x**2 / (day_weight @ days.tempered**2)).mean()
             scale = np.exp(lost / 2) * spectrum.scale
@@ -280,7 +230,7 @@ def _candidate_losses(
     stop_times: np.ndarray,
 ) -> np.ndarray:
     """Held-out loss of every candidate, (n_half_lives, n_stop_times)."""
-    spectra = [_Spectrum.fit(days.tempered, days.weights(h)) for h in half_lives]
+    spectra = [days.spectrum(days.weights(h)) for h in half_lives]
     tempered = days.temper(held_out)
     return np.array([spectrum.held_out_losses(tempered, stop_times) for spectrum in spectra])
 

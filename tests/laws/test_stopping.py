@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
-from scipy.stats import multivariate_normal
+from scipy.stats import gmean, multivariate_normal
 
 from sklearn_diffusion.baselines.shrinkage import quadratic_inverse_eigenvalues
 from sklearn_diffusion.datasets import make_factor_returns
 from sklearn_diffusion.diffusion import linear_score_loss
-from sklearn_diffusion.laws import stopping
+from sklearn_diffusion.laws import spectrum, stopping
 from sklearn_diffusion.laws.stopping import fit_stopped_covariance, recency_weights
 
 SHAPES = [(300, 8), (150, 200)]
@@ -23,7 +23,7 @@ def panel(n, d, seed=0):
 
 
 def tempered_days(x, unit):
-    """Days divided by the quarter power of their mean squared z-score."""
+    """Days divided by a power of their root mean squared z-score."""
     return x / ((x / unit) ** 2).mean(1)[:, None] ** (stopping.TEMPERING / 2)
 
 
@@ -41,24 +41,32 @@ def day_weights(x, half_life):
     return weights / weights.sum()
 
 
-def dense_spectral_covariance(x, weights, stop_time):
+def dense_spectral_covariance(x, weights, stop_time, updated):
     """The stopped covariance of weighted days, with all d eigenvectors formed."""
     scale = np.sqrt(weights @ x**2)
     z = x / scale
     eigenvalues, vectors = np.linalg.eigh(z.T @ (weights[:, None] * z))
     clean = quadratic_inverse_eigenvalues(eigenvalues.clip(min=0), 1 / (weights @ weights))
-    stopped = (1 - stop_time) * clean + stop_time
-    return (vectors * stopped) @ vectors.T * np.outer(scale, scale)
+    middle = np.diag(clean)
+    if updated:
+        seen = eigenvalues > 1e-10 * eigenvalues[-1]
+        scores = z @ vectors / np.sqrt(np.where(seen, eigenvalues, 1))
+        recent = scores.T @ (recency_weights(len(x), spectrum.RECENT_HALF_LIFE)[:, None] * scores)
+        recent /= gmean(recent.diagonal()[seen])
+        root = np.sqrt(np.maximum(clean - 1, 0) * seen)
+        middle += spectrum.RECENT_WEIGHT * np.outer(root, root) * (recent - np.eye(len(clean)))
+    stopped = (1 - stop_time) * middle + stop_time * np.eye(len(clean))
+    return vectors @ stopped @ vectors.T * np.outer(scale, scale)
 
 
 def dense_covariance(x, stop_time, half_life):
     """The definition; days without a half-life are exchangeable."""
     if half_life is None:
-        return dense_spectral_covariance(x, recency_weights(len(x), None), stop_time)
+        return dense_spectral_covariance(x, recency_weights(len(x), None), stop_time, False)
     weights = day_weights(x, half_life)
     tempered = tempered_days(x, x.std(0))
     lost = np.exp(np.log(weights @ x**2 / (weights @ tempered**2)).mean())
-    return lost * dense_spectral_covariance(tempered, weights, stop_time)
+    return lost * dense_spectral_covariance(tempered, weights, stop_time, True)
 
 
 @pytest.mark.parametrize("half_life", [7.0, 100.0, None])
@@ -98,6 +106,7 @@ def test_losses_are_held_out_gaussian_likelihoods(shape):
             tempered_days(seen, unit),
             day_weights(seen, stopping.HALF_LIVES[h]),
             stopping.STOP_TIMES[s],
+            True,
         )
         law = multivariate_normal(cov=covariance, allow_singular=False)
         expected = -2 * law.logpdf(tempered_days(later, unit)).mean() / shape[1] - np.log(2 * np.pi)
