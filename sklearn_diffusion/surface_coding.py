@@ -137,11 +137,11 @@ class IncrementCoding(SurfaceCoding):
 
     Parameters
     ----------
-    half_life : float
+    half_life : float, default=189
         Days after which a training day counts half in the axes and in the law along them.
-    level_penalty, axis_penalty : float
+    level_penalty, axis_penalty : float, default=300 and 100
         Ridge penalties, in days.
-    bound : float
+    bound : float, default=2
         Largest standardised value of a feature of the mean.
     """
 

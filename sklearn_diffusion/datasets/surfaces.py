@@ -71,7 +71,7 @@ class SSVIMarket:
     ----------
     base_volatility : float, default=0.19
         Level to which volatilities revert.
-    volatility_shock : float, default=0.055
+    volatility_shock : float, default=0.05
         Standard deviation of a day's change of log short volatility on a day of mean activity.
     leverage : float, default=-0.75
         Correlation of that change with the return, jumps aside.
