@@ -120,7 +120,9 @@ def load_option_quotes(
     wanted = {*OPTIONMETRICS_COLUMNS, *CSV_COLUMNS, *UNDERLYING_COLUMNS}
     header = pd.read_csv(path, nrows=0).columns
     as_text = {name: str for name in header if _plain(name) in TEXT_COLUMNS}
-    table = pd.read_csv(path, dtype=as_text, usecols=lambda name: _plain(name) in wanted)
+    # A file without any of them, separated by semicolons say, is read whole: its error shows why.
+    found = [name for name in header if _plain(name) in wanted] or None
+    table = pd.read_csv(path, dtype=as_text, usecols=found)
     return tidy_option_quotes(table, format=format, date_format=date_format)
 
 
@@ -168,6 +170,7 @@ def tidy_option_quotes(
     if format not in ("auto", "optionmetrics", "csv"):
         raise ValueError(f"format must be 'auto', 'optionmetrics' or 'csv', got {format!r}.")
     table = table.rename(columns=_plain)
+    _check_columns_differ(table)
     _check_one_underlying(table)
     if format == "auto":
         format = "optionmetrics" if "exdate" in table.columns else "csv"
@@ -191,6 +194,13 @@ def tidy_option_quotes(
 
 def _plain(name: str) -> str:
     return str(name).strip().lower()
+
+
+def _check_columns_differ(table: pd.DataFrame) -> None:
+    known = {*OPTIONMETRICS_COLUMNS, *CSV_COLUMNS, *UNDERLYING_COLUMNS}
+    twice = sorted(known.intersection(table.columns[table.columns.duplicated()]))
+    if twice:
+        raise ValueError(f"the table has the columns {twice} twice, upper and lower case aside.")
 
 
 def _check_one_underlying(table: pd.DataFrame) -> None:

@@ -145,6 +145,13 @@ def test_many_bad_rows_are_counted_and_a_few_named(write):
         load_option_quotes(write(text))
 
 
+def test_headers_that_cannot_be_read_are_shown(write):
+    with pytest.raises(ValueError, match=r"it has \['date;expiry;type;strike;price'\]"):
+        load_option_quotes(write(CSV.replace(",", ";")))
+    with pytest.raises(ValueError, match=r"has the columns \['date'\] twice"):
+        load_option_quotes(write("Date,date,expiry,type,strike,price\n"))
+
+
 def test_unknown_format(write):
     with pytest.raises(ValueError, match="format must be"):
         load_option_quotes(write(CSV), format="parquet")
