@@ -35,13 +35,14 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
     count by their recency and by the likeness of their market's volatility state to today's. The
     covariance of the stopped law is
 
-    .. math:: \Sigma = D_s \, U \, \mathrm{diag}((1 - t) \ell + t) \, U^\top D_s,
+    .. math:: \Sigma = D_s \, U \, ((1 - t) \Lambda + t I) \, U^\top D_s,
 
-    with volatilities s and the spectrum l of correlations of the weighted days, freed of the spread
-    due to a finite sample (see `sklearn_diffusion.laws.stopping`). The stopping time t and the
-    half-life of the weights are chosen by held-out score-matching loss on a rolling origin inside
-    the training window. `sample` draws from a law with exactly this covariance, whose volatility
-    states and heavy tails are those of the training days.
+    with volatilities s and the spectrum of correlations of the weighted days, freed of the spread
+    due to a finite sample and, where it rises above the noise, brought up to date with the last
+    days (see `sklearn_diffusion.laws.stopping`). The stopping time t and the half-life of the
+    weights are chosen by held-out score-matching loss on a rolling origin inside the training
+    window. `sample` draws from a law with exactly this covariance, whose volatility states and
+    heavy tails are those of the training days.
 
     Parameters
     ----------
