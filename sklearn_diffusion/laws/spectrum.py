@@ -84,8 +84,11 @@ class Spectrum:
         signal = (self.eigenvalues > 1) & seen
         if not signal.any():
             return self
-        scores = (x / self.scale) @ self.vectors[:, seen] / np.sqrt(self.sample_eigenvalues[seen])
-        weights = recency_weights(len(x), RECENT_HALF_LIFE)
+        # The weight of earlier days has halved forty times: it is lost in rounding.
+        last = x[-int(40 * RECENT_HALF_LIFE) :]
+        weights = recency_weights(len(last), RECENT_HALF_LIFE)
+        scores = (last / self.scale) @ self.vectors[:, seen]
+        scores /= np.sqrt(self.sample_eigenvalues[seen])
         common = np.exp(np.log(np.maximum(weights @ scores**2, 1e-12)).mean())
         factors = scores[:, signal[seen]]
         recent = (factors.T * weights) @ factors / common
