@@ -63,33 +63,33 @@ class Spectrum:
         return cls(scale, vectors, clean[-len(observed) :], clean[0], observed)
 
     def updated(self, x: np.ndarray) -> Spectrum:
-        r"""Bring the factors up to date with the last days.
+        r"""Bring volatilities and factors up to date with the last days.
 
         Eigenvalues above one are signal: the diffusion's own noise has unit variance in these
         units. The excess :math:`e_j = (\ell_j - 1)_+` of those directions follows the recent
-        second moments F of their scores, relative to the longer past and to the average direction,
+        second moments F of their scores,
 
         .. math:: \mathrm{diag}(\ell) + \rho \, e^{1/2} (F - I) e^{1/2},
 
         positive definite for every weight :math:`\rho \leq 1`. The few numbers of F can be told
-        from a fortnight where a correlation matrix of the assets cannot.
+        from a fortnight where a correlation matrix of the assets cannot. F is relative to what all
+        directions have in common, the geometric mean c of their recent variances, and all
+        volatilities follow that: they are multiplied by :math:`c^{\rho / 2}`.
 
         Parameters
         ----------
         x : ndarray of shape (n, d)
             The days of the fit, in time order.
         """
-        # A direction in which the days do not move has no scores.
-        seen = self.sample_eigenvalues > 1e-10 * self.sample_eigenvalues.max()
-        signal = (self.eigenvalues > 1) & seen
-        if not signal.any():
-            return self
         # The weight of earlier days has halved forty times: it is lost in rounding.
         last = x[-int(40 * RECENT_HALF_LIFE) :]
         weights = recency_weights(len(last), RECENT_HALF_LIFE)
+        # A direction in which the days do not move has no scores.
+        seen = self.sample_eigenvalues > 1e-10 * self.sample_eigenvalues.max()
         scores = (last / self.scale) @ self.vectors[:, seen]
         scores /= np.sqrt(self.sample_eigenvalues[seen])
         common = np.exp(np.log(np.maximum(weights @ scores**2, 1e-12)).mean())
+        signal = (self.eigenvalues > 1) & seen
         factors = scores[:, signal[seen]]
         recent = (factors.T * weights) @ factors / common
         excess = np.sqrt(self.eigenvalues[signal] - 1)
@@ -97,7 +97,8 @@ class Spectrum:
         vectors, eigenvalues = self.vectors.copy(), self.eigenvalues.copy()
         eigenvalues[signal], turn = np.linalg.eigh(np.diag(eigenvalues[signal]) + change)
         vectors[:, signal] = vectors[:, signal] @ turn
-        return replace(self, vectors=vectors, eigenvalues=eigenvalues)
+        scale = self.scale * common ** (RECENT_WEIGHT / 2)
+        return replace(self, scale=scale, vectors=vectors, eigenvalues=eigenvalues)
 
     def stopped(self, stop_times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues (n_stops, r) and the rest's (n_stops, 1) at each stopping time."""

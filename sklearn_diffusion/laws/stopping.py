@@ -89,8 +89,6 @@ class _Days:
     @classmethod
     def of(cls, x: np.ndarray, exchangeable: bool) -> _Days:
         unit = x.std(0)
-        # A day's asset that has stood still so far says nothing about the day.
-        unit = np.where(unit > 0, unit, np.inf)
         state = volatility_state(_mean_squares(x, unit))
         return cls(unit, x if exchangeable else _temper(x, unit), state, exchangeable)
 
@@ -124,18 +122,22 @@ def _temper(x: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return x / _mean_squares(x, unit)[:, None] ** (TEMPERING / 2)
 
 
-def _splits(x: np.ndarray, exchangeable: bool) -> list[tuple[_Days, np.ndarray]]:
+def _splits(x: np.ndarray, exchangeable: bool) -> list[tuple[np.ndarray, np.ndarray]]:
     """Training and held-out days: a rolling origin, or folds of days without order."""
     n = len(x)
-    if not exchangeable:
+    if exchangeable:
+        n_folds = min(N_ORIGINS, n // HORIZON)
+        if n_folds < 2:
+            return []
+        # Days are dealt to folds by their size, so that the folds do not depend on the order.
+        fold = np.linalg.norm(x / x.std(0), axis=1).argsort().argsort() % n_folds
+        splits = [(x[fold != k], x[fold == k]) for k in range(n_folds)]
+    else:
         origins = range(n - HORIZON, max(n // 2, 2) - 1, -HORIZON)[:N_ORIGINS]
-        return [(_Days.of(x[:o], exchangeable), x[o : o + HORIZON]) for o in origins]
-    n_folds = min(N_ORIGINS, n // HORIZON)
-    if n_folds < 2:
-        return []
-    # Days are dealt to folds by their size, so that the folds do not depend on the order.
-    fold = np.linalg.norm(x / x.std(0), axis=1).argsort().argsort() % n_folds
-    return [(_Days.of(x[fold != k], exchangeable), x[fold == k]) for k in range(n_folds)]
+        splits = [(x[:o], x[o : o + HORIZON]) for o in origins]
+    # Days on which an asset has stood still, as before its listing, leave its volatility unknown:
+    # its first moves would decide every comparison.
+    return [split for split in splits if (np.ptp(split[0], axis=0) > 0).all()]
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,12 @@ def fit_stopped_covariance(
     losses = None
     weights = np.ones((len(half_lives), len(stops)))
     if weights.size > 1 and len(splits) > 1:
-        losses = np.array([_candidate_losses(*split, half_lives, stops) for split in splits])
+        losses = np.array(
+            [
+                _candidate_losses(_Days.of(seen, exchangeable), held_out, half_lives, stops)
+                for seen, held_out in splits
+            ]
+        )
         weights = _average_weights(losses)
     weights = weights / weights.sum()
     days = _Days.of(x, exchangeable)

@@ -60,22 +60,22 @@ def test_noise_stays_and_the_whole_is_positive_definite(rng, shape):
     assert after.eigenvalues.min() > 0
 
 
-def test_a_market_louder_as_a_whole_is_no_news(rng):
-    """Only relative variances are learned from the last days: their scale is common to all."""
+def test_a_market_louder_as_a_whole_changes_volatilities_alone(rng):
+    """Scores relative to one another stay; the volatilities follow in part."""
     x = factor_days(rng)
     louder = x.copy()
     louder[-200:] *= 3
-    weights = np.full(600, 1 / 600)
-    before = Spectrum.fit(x, weights)
-    np.testing.assert_allclose(
-        before.updated(louder).eigenvalues, before.updated(x).eigenvalues, rtol=1e-6
-    )
+    before = fit(x)
+    quiet, loud = before.updated(x), before.updated(louder)
+    np.testing.assert_allclose(loud.eigenvalues, quiet.eigenvalues, rtol=1e-6)
+    np.testing.assert_allclose(loud.scale / quiet.scale, 3**spectrum.RECENT_WEIGHT, rtol=1e-6)
 
 
 def test_white_days_have_no_factors(rng):
-    x = np.linalg.qr(rng.standard_normal((400, 5)))[0]
     flat = Spectrum(np.ones(5), np.eye(5), np.ones(5), 1.0, np.ones(5))
-    assert flat.updated(x) is flat
+    updated = flat.updated(rng.standard_normal((400, 5)))
+    np.testing.assert_array_equal(updated.eigenvalues, flat.eigenvalues)
+    np.testing.assert_array_equal(updated.vectors, flat.vectors)
 
 
 def test_duplicate_assets_do_not_disturb_the_common_scale(rng):

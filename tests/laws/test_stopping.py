@@ -52,7 +52,9 @@ def dense_spectral_covariance(x, weights, stop_time, updated):
         seen = eigenvalues > 1e-10 * eigenvalues[-1]
         scores = z @ vectors / np.sqrt(np.where(seen, eigenvalues, 1))
         recent = scores.T @ (recency_weights(len(x), spectrum.RECENT_HALF_LIFE)[:, None] * scores)
-        recent /= gmean(recent.diagonal()[seen])
+        common = gmean(recent.diagonal()[seen])
+        recent /= common
+        scale = scale * common ** (spectrum.RECENT_WEIGHT / 2)
         root = np.sqrt(np.maximum(clean - 1, 0) * seen)
         middle += spectrum.RECENT_WEIGHT * np.outer(root, root) * (recent - np.eye(len(clean)))
     stopped = (1 - stop_time) * middle + stop_time * np.eye(len(clean))
@@ -212,3 +214,26 @@ def test_stops_early_with_structure_and_late_without(rng):
         fit_stopped_covariance(x, half_life=None).stop_time for x in (correlated, independent)
     )
     assert early < late
+
+
+@pytest.mark.parametrize("half_life", ["auto", None])
+@pytest.mark.parametrize("still", [0.0, 1.234e-4])
+def test_an_asset_listed_late_has_the_same_law_in_all_units(still, half_life):
+    """Whether a constant has a standard deviation of zero is a matter of rounding."""
+    returns = make_factor_returns(300, 6, random_state=0).returns
+    returns[:280, 2] = still
+    plain, scaled = (
+        fit_stopped_covariance(x - x.mean(0), half_life=half_life)
+        for x in (returns, 1e4 * returns)
+    )
+    np.testing.assert_allclose(scaled.covariance, 1e8 * plain.covariance, rtol=1e-8, atol=0)
+
+
+def test_only_origins_at_which_all_assets_have_moved_are_compared():
+    x = panel(300, 6)
+    x[:216, 2] = 0.0
+    # The origins are 279, 258, ..., 153; the asset has moved by the first three.
+    assert len(fit_stopped_covariance(x).losses) == 3
+    x[:278, 2] = 0.0
+    result = fit_stopped_covariance(x)
+    assert result.losses is None and np.isfinite(result.covariance).all()
