@@ -17,8 +17,9 @@ stopped is the correlation of weighted, tempered days:
 - *Spectrum.* The eigenvalues :math:`\ell` are freed of the spread that finitely many days put on
   them, by quadratic-inverse shrinkage at the effective number of days: noise of its own size for
   every direction, the vector b of the paper in the eigenbasis.
-- *Factors.* What rises above the noise is brought up to date with the last days: variances and
-  correlations of a few factors change within weeks, and can be seen to (`Spectrum.updated`).
+- *Last days.* What rises above the noise is brought up to date with the last days, and so are all
+  volatilities together: variances and correlations of a few factors change within weeks, and can be
+  seen to (`Spectrum.updated`).
 
 The stopping time and the half-life of the recency weights are chosen on days that the fit has not
 seen. The denoising score-matching loss of a linear score, integrated over all noise levels with
