@@ -95,7 +95,8 @@ def quadratic_inverse_eigenvalues(eigenvalues: np.ndarray, freedom: float) -> np
     Parameters
     ----------
     eigenvalues : ndarray of shape (n_features,)
-        Sample eigenvalues in increasing order; the ``n_features - freedom`` smallest are null.
+        Sample eigenvalues in increasing order; where at least one sample is missing, the
+        ``n_features - int(freedom)`` smallest are taken to be null.
     freedom : float
         Degrees of freedom, possibly the effective number of weighted samples.
 
@@ -105,6 +106,10 @@ def quadratic_inverse_eigenvalues(eigenvalues: np.ndarray, freedom: float) -> np
         Positive, with the same sum.
     """
     n_features = len(eigenvalues)
+    if n_features - 1 < freedom < n_features:
+        # A fraction of a sample, or a rounding error, leaves no direction unseen: the formula for
+        # null eigenvalues has its pole here.
+        freedom = n_features
     eigenvalues = np.maximum(eigenvalues, EIGENVALUE_FLOOR * eigenvalues[-1])
     concentration = n_features / freedom
     bandwidth = min(concentration**2, concentration**-2) ** 0.35 / n_features**0.35
@@ -120,8 +125,6 @@ def quadratic_inverse_eigenvalues(eigenvalues: np.ndarray, freedom: float) -> np
         null = np.full(n_null, (concentration - 1) * inverse.mean())
         shrunk = 1 / np.concatenate([null, inverse * amplitude])
     else:
-        # A fractional number of samples may fall short of the features by less than one.
-        concentration = min(concentration, 1.0)
         weight = (1 - concentration) ** 2
         weight = weight + 2 * concentration * (1 - concentration) * stein
         shrunk = 1 / (inverse * (weight + concentration**2 * amplitude))

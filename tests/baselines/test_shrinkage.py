@@ -7,6 +7,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_diffusion.baselines import QuadraticInverseShrinkage, quadratic_inverse_shrinkage
+from sklearn_diffusion.baselines.shrinkage import quadratic_inverse_eigenvalues
 from sklearn_diffusion.metrics import minimum_variance_weights
 
 
@@ -54,6 +55,15 @@ def test_eigenvalues_by_the_formula_term_by_term(rng, n_samples):
         shrunk.append(1 / (mine * amplitude))
     expected = np.sort(np.array(shrunk) * sample.sum() / sum(shrunk))
     np.testing.assert_allclose(np.linalg.eigvalsh(quadratic_inverse_shrinkage(X)), expected)
+
+
+@pytest.mark.parametrize("missing", [1e-12, 1e-3, 0.5])
+def test_a_fraction_of_a_missing_sample_leaves_no_direction_unseen(rng, missing):
+    sample = np.linalg.eigvalsh(np.cov(rng.randn(60, 40).T))
+    np.testing.assert_allclose(
+        quadratic_inverse_eigenvalues(sample, 40 - missing),
+        quadratic_inverse_eigenvalues(sample, 40),
+    )
 
 
 def test_keeps_the_sample_eigenvectors(rng):

@@ -237,3 +237,11 @@ def test_only_origins_at_which_all_assets_have_moved_are_compared():
     x[:278, 2] = 0.0
     result = fit_stopped_covariance(x)
     assert result.losses is None and np.isfinite(result.covariance).all()
+
+
+def test_as_many_days_as_assets_whatever_the_rounding():
+    """The effective number of n equal days rounds to just below n for every third n."""
+    for n in range(38, 46):
+        x = panel(n, n)
+        volatility = np.sqrt(fit_stopped_covariance(x, 0.1, None).covariance.diagonal())
+        np.testing.assert_allclose(volatility, x.std(0), rtol=0.1)
