@@ -223,8 +223,7 @@ def test_an_asset_listed_late_has_the_same_law_in_all_units(still, half_life):
     returns = make_factor_returns(300, 6, random_state=0).returns
     returns[:280, 2] = still
     plain, scaled = (
-        fit_stopped_covariance(x - x.mean(0), half_life=half_life)
-        for x in (returns, 1e4 * returns)
+        fit_stopped_covariance(x - x.mean(0), half_life=half_life) for x in (returns, 1e4 * returns)
     )
     np.testing.assert_allclose(scaled.covariance, 1e8 * plain.covariance, rtol=1e-8, atol=0)
 
