@@ -212,7 +212,8 @@ class PowerSchedule(Schedule):
     Raises
     ------
     ValueError
-        If a rate is not positive, `a` is negative or `t_max` is outside (0, 1).
+        If a rate is not positive or too slow for a `t_max` of its own, `a` is negative or `t_max`
+        is outside (0, 1).
     """
 
     b: Tensor
@@ -227,6 +228,11 @@ class PowerSchedule(Schedule):
         self.a = float(a)
         if t_max is None:
             t_max = float(self.time_at_clock(math.log(1e4) / self.b.min()))
+            if t_max == 1:
+                raise ValueError(
+                    f"The rate b={float(self.b.min()):g} with a={self.a:g} is too slow: the signal "
+                    "lasts until t = 1 in double precision. Raise b or a, or give t_max."
+                )
         if not 0 < t_max < 1:
             raise ValueError(
                 f"t_max must be in (0, 1): the power schedule is singular at 1; got {t_max}."

@@ -132,6 +132,7 @@ def test_terminal_kl_is_the_papers_formula():
         (lambda: VariancePreserving([1.0, float("nan")]), "rates b"),
         (lambda: VariancePreserving(1.0, a=-0.1), "power a"),
         (lambda: VariancePreserving(1.0, t_max=1.0), "t_max"),
+        (lambda: VariancePreserving([1.0, 0.2]), "rate b=0.2 with a=0 is too slow"),
         (lambda: VarianceExploding(1.0, a=1.0), "growth a"),
         (lambda: VarianceExploding(1.0, t_max=0.0), "t_max"),
         (lambda: LinearSchedule(0), "n_steps=0"),
