@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sklearn_diffusion.baselines.recency import recency_weights
 from sklearn_diffusion.datasets import make_iv_surfaces
 from sklearn_diffusion.grid import SurfaceGrid
-from sklearn_diffusion.laws.stopping import recency_weights
 from sklearn_diffusion.preprocessing import LogSurfaceScaler, make_forecast_frame, split_features
 from sklearn_diffusion.preprocessing.features import SCALAR_NAMES
 from sklearn_diffusion.surface_coding import PAPER_SCALARS, IncrementCoding, LevelCoding

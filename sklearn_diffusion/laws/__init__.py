@@ -6,6 +6,6 @@ estimators around them own validation, units and conditioning by name.
 
 from sklearn_diffusion.laws.conditioning import Conditioning
 from sklearn_diffusion.laws.stopped import StoppedLaw
-from sklearn_diffusion.laws.stopping import fit_stopped_covariance, recency_weights
+from sklearn_diffusion.laws.stopping import fit_stopped_covariance
 
-__all__ = ["Conditioning", "StoppedLaw", "fit_stopped_covariance", "recency_weights"]
+__all__ = ["Conditioning", "StoppedLaw", "fit_stopped_covariance"]

@@ -43,7 +43,7 @@ from scipy.signal import lfilter
 from sklearn_diffusion.baselines.recency import recency_weights
 from sklearn_diffusion.laws.spectrum import Spectrum
 
-__all__ = ["STOP_TIMES", "StoppedCovariance", "fit_stopped_covariance", "recency_weights"]
+__all__ = ["STOP_TIMES", "StoppedCovariance", "fit_stopped_covariance"]
 
 STOP_TIMES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.45, 0.7)
 HALF_LIVES = (63.0, 189.0, None)

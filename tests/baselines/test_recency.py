@@ -7,6 +7,7 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_diffusion.baselines import RecencyWeightedShrinkage
+from sklearn_diffusion.baselines.recency import recency_weights
 
 
 @parametrize_with_checks(
@@ -17,6 +18,16 @@ from sklearn_diffusion.baselines import RecencyWeightedShrinkage
 )
 def test_estimator_contract(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("half_life", [7.0, 100.0, None])
+def test_recency_weights(half_life):
+    weights = recency_weights(50, half_life)
+    assert weights.sum() == pytest.approx(1)
+    if half_life is None:
+        assert (weights == weights[0]).all()
+    else:
+        np.testing.assert_allclose(weights[1:] / weights[:-1], 2 ** (1 / half_life))
 
 
 def test_without_shrinkage_it_is_the_exponentially_weighted_covariance_of_pandas(rng):

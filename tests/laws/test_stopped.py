@@ -8,9 +8,10 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from sklearn_diffusion.baselines.recency import recency_weights
 from sklearn_diffusion.datasets import make_factor_returns
 from sklearn_diffusion.diffusion import DDPM, Multistep, VariancePreserving
-from sklearn_diffusion.laws import StoppedLaw, recency_weights
+from sklearn_diffusion.laws import StoppedLaw
 from sklearn_diffusion.laws.stopped import _systematic
 
 SHAPES = [(2, 3), (25, 60), (120, 1), (150, 3), (150, 40)]

@@ -8,11 +8,12 @@ import torch
 from scipy.integrate import quad
 from scipy.stats import gmean, multivariate_normal
 
+from sklearn_diffusion.baselines.recency import recency_weights
 from sklearn_diffusion.baselines.shrinkage import quadratic_inverse_eigenvalues
 from sklearn_diffusion.datasets import make_factor_returns
 from sklearn_diffusion.diffusion import linear_score_loss
 from sklearn_diffusion.laws import spectrum, stopping
-from sklearn_diffusion.laws.stopping import fit_stopped_covariance, recency_weights
+from sklearn_diffusion.laws.stopping import fit_stopped_covariance
 
 SHAPES = [(300, 8), (150, 200)]
 
@@ -69,16 +70,6 @@ def dense_covariance(x, stop_time, half_life):
     tempered = tempered_days(x, x.std(0))
     lost = np.exp(np.log(weights @ x**2 / (weights @ tempered**2)).mean())
     return lost * dense_spectral_covariance(tempered, weights, stop_time, True)
-
-
-@pytest.mark.parametrize("half_life", [7.0, 100.0, None])
-def test_recency_weights(half_life):
-    weights = recency_weights(50, half_life)
-    assert weights.sum() == pytest.approx(1)
-    if half_life is None:
-        assert (weights == weights[0]).all()
-    else:
-        np.testing.assert_allclose(weights[1:] / weights[:-1], 2 ** (1 / half_life))
 
 
 @pytest.mark.parametrize("half_life", [30.0, None])
