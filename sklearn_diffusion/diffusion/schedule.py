@@ -432,7 +432,8 @@ class LinearSchedule(DiscreteSchedule):
         Number of steps T.
     beta_min, beta_max : float
         First and last rate. By default ``0.1 / n_steps`` and ``20 / n_steps``: the published
-        1e-4 and 0.02 at 1000 steps, scaled so that the last signal does not depend on `n_steps`.
+        1e-4 and 0.02 at 1000 steps, scaled so that the sum of the rates does not depend on
+        `n_steps`, as long as none comes near 1: take 50 steps or more.
     """
 
     def __init__(

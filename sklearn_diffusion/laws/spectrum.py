@@ -81,7 +81,7 @@ class Spectrum:
         x : ndarray of shape (n, d)
             The days of the fit, in time order.
         """
-        # The weight of earlier days has halved forty times: it is lost in rounding.
+        # The weight of earlier days has halved forty times.
         last = x[-int(40 * RECENT_HALF_LIFE) :]
         weights = recency_weights(len(last), RECENT_HALF_LIFE)
         # A direction in which the days do not move has no scores.
