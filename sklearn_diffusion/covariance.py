@@ -95,8 +95,9 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         Whether to keep the inverse of the covariance.
     assume_centered : bool, default=False
         True takes the mean to be zero.
-    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
-        Where "paper" computes; "auto" is CUDA where there is one. Noise is drawn on the CPU.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where "paper" computes, in double precision; "auto" is CUDA where there is one. Noise is
+        drawn on the CPU.
     verbose : int, default=0
         Positive values print the loss of Monte Carlo training by pass over the data.
     random_state : int, RandomState instance or None, default=None
@@ -170,7 +171,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         "n_steps": [Interval(Integral, 1, None, closed="left")],
         "n_synthetic": [Interval(Integral, 2, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
+        "device": [StrOptions({"auto", "cpu", "cuda"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -197,7 +198,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
         batch_size: int = 10_000,
         store_precision: bool = True,
         assume_centered: bool = False,
-        device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
         verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
     ):

@@ -135,6 +135,7 @@ IMPOSSIBLE = [
     {"n_synthetic": 1},
     {"batch_size": 0},
     {"device": "tpu"},
+    {"device": "mps"},  # has no double precision
     {"random_state": -1},
 ]
 
@@ -164,12 +165,10 @@ def test_impossible_parameters_of_the_paper_model_are_named(name, panel):
         DiffusionCovarianceEstimator(score_model="paper", **parameters).fit(panel(50))
 
 
-@pytest.mark.parametrize("device", ["cuda", "mps"])
-def test_a_device_that_is_not_there_is_named(device, panel, model, small_paper):
+def test_a_device_that_is_not_there_is_named(panel, model, small_paper):
     import torch
 
-    backend = torch.cuda if device == "cuda" else torch.backends.mps
-    if backend.is_available():
-        pytest.skip(f"this machine has {device}")
-    with pytest.raises(ValueError, match=f"device='{device}'"):
-        model(**small_paper, device=device).fit(panel(50))
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(ValueError, match="device='cuda'"):
+        model(**small_paper, device="cuda").fit(panel(50))
