@@ -110,7 +110,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
     precision_ : ndarray of shape (n_features, n_features)
         Its inverse, where `store_precision`.
     location_ : ndarray of shape (n_features,)
-        Mean of the training rows and of the samples.
+        Mean of the samples: that of the training rows, with "paper" weighted by recency.
     stop_time_ : float
         Stopping time used; for "auto" the average over the candidates that the held-out loss does
         not tell apart.
@@ -293,7 +293,7 @@ class DiffusionCovarianceEstimator(EmpiricalCovariance):
             )
         random_state = private_random_state(self.random_state)
         weights = recency_weights(len(x), self.half_life_)
-        self.location_ = np.zeros(x.shape[1]) if self.assume_centered else x.mean(axis=0)
+        self.location_ = np.zeros(x.shape[1]) if self.assume_centered else weights @ x
         self.scale_ = np.sqrt(weights @ (x - self.location_) ** 2)
         self.law_ = law.fit((x - self.location_) / self.scale_, weights, random_state)
         self.loss_curve_, self.stop_times_ = np.array(law.loss_curve_), None

@@ -56,6 +56,16 @@ def test_paper_settings_of_recency(panel, model, small_paper):
     assert np.abs(recent.scale_ / X.std(0) - 1).max() > 0.02
 
 
+def test_the_location_is_the_mean_of_the_samples_where_recent_days_weigh_more(
+    panel, model, small_paper
+):
+    X = panel()
+    X[-40:] += 2 * X.std()
+    estimator = model(**small_paper, half_life=20.0).fit(X)
+    drift = (estimator.sample(5000).mean(0) - estimator.location_) / X.std(0)
+    assert np.abs(drift).max() < 0.2
+
+
 def test_paper_model_rejects_the_exact_but_takes_intervals(frame, model, small_paper):
     estimator = model(**small_paper).fit(frame())
     samples = estimator.sample(500, conditioning={"KO": (-0.02, -0.005)})
