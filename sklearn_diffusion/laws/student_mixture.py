@@ -13,6 +13,9 @@ __all__ = ["VolatilityStates", "fit_volatility_states"]
 # Weight of the common shape in a state's own, in days; and that of zero in a state's centre.
 SHAPE_PRIOR, SPREAD_PRIOR, CENTRE_PRIOR = 40.0, 5.0, 5.0
 
+# Of a direction in which no day moves that counts; whitened returns have about unit variance.
+LEAST_VARIANCE = 1e-12
+
 
 @dataclass(frozen=True)
 class VolatilityStates:
@@ -85,7 +88,7 @@ def fit_volatility_states(
     # Volatility of a day, measured so that one asset's jump of its own makes no turbulent day.
     for _ in range(10):
         volatility = ((leading**2 / diagonal).sum(1) + remainder + dof) / (d + dof)
-        diagonal = weights @ (leading**2 / volatility[:, None]) / n
+        diagonal = np.maximum(weights @ (leading**2 / volatility[:, None]) / n, LEAST_VARIANCE)
     first = _initial_states(leading[:, 0], volatility, min(max_states, n // 50) // 2)
     n_states = first.max() + 1
     membership = np.eye(n_states)[first]
@@ -100,7 +103,7 @@ def fit_volatility_states(
         scatter = np.einsum("nk,kni,knj->kij", precision, residual, residual, optimize=True)
         spread = np.diagonal(scatter, axis1=1, axis2=2)
         level = ((spread / diagonal).sum(1) + precision.T @ remainder + 1e-3) / (days * d + 1e-3)
-        diagonal = (spread / level[:, None]).sum(0) / n
+        diagonal = np.maximum((spread / level[:, None]).sum(0) / n, LEAST_VARIANCE)
         target = (spread + SPREAD_PRIOR * level[:, None] * diagonal) / (days + SPREAD_PRIOR)[
             :, None
         ]

@@ -128,3 +128,13 @@ def test_weights_decide_the_shape(rng):
     recent = fit(u, weights=weights, max_states=1).shape[0]
     equal = fit(u, max_states=1).shape[0]
     assert recent.trace() < 0.5 * equal.trace()
+
+
+def test_directions_in_which_no_day_moves(rng):
+    """A market that stood still but for a day, in days that are not centred."""
+    leading = np.zeros((120, 3))
+    leading[50, 0] = 10.0
+    states = fit(leading, n_remaining=2)
+    for value in vars(states).values():
+        assert np.isfinite(value).all()
+    assert all(np.linalg.eigvalsh(shape)[0] > 0 for shape in states.shape)
