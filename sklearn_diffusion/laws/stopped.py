@@ -38,22 +38,16 @@ if TYPE_CHECKING:
 
 __all__ = ["StoppedLaw"]
 
+# Variance of the noise at the stopping time per unit of signal: in z-scored units, and in units of
+# each direction's own variance.
+NOISE, SPREAD = 1.3, 0.25
+# Volatility states at most, degrees of freedom of the Student-t within one, and the number of
+# directions along which each has a shape of its own.
+MAX_STATES, DOF, N_LEADING = 8, 4.0, 25
+
 
 class StoppedLaw:
     """Law of standardised returns: the stopped forward diffusion of the training days.
-
-    Parameters
-    ----------
-    noise : float, default=1.3
-        Variance of the noise at the stopping time per unit of signal, in z-scored units.
-    spread : float, default=0.25
-        The same in units of each direction's own variance.
-    max_states : int, default=8
-        Largest number of volatility states.
-    dof : float, default=4.0
-        Degrees of freedom of the Student-t law within a state.
-    n_leading : int, default=25
-        Directions along which each state has a shape of its own.
 
     Attributes
     ----------
@@ -68,21 +62,6 @@ class StoppedLaw:
     roots_ : ndarray of shape (n_states, n_features, n_features)
         Square root of the noise covariance of each state.
     """
-
-    def __init__(
-        self,
-        *,
-        noise: float = 1.3,
-        spread: float = 0.25,
-        max_states: int = 8,
-        dof: float = 4.0,
-        n_leading: int = 25,
-    ):
-        self.noise = noise
-        self.spread = spread
-        self.max_states = max_states
-        self.dof = dof
-        self.n_leading = n_leading
 
     def fit(self, z: np.ndarray, weights: np.ndarray, covariance: np.ndarray) -> StoppedLaw:
         """Fit to standardised days.
@@ -103,8 +82,8 @@ class StoppedLaw:
         eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
         colour = vectors * np.sqrt(eigenvalues)
         u = z @ (vectors / np.sqrt(eigenvalues))
-        m = min(d, self.n_leading)
-        memory = eigenvalues / ((1 + self.spread) * eigenvalues + self.noise)
+        m = min(d, N_LEADING)
+        memory = eigenvalues / ((1 + SPREAD) * eigenvalues + NOISE)
         fresh = 1 - memory
         # Beyond the leading directions the noise makes up for what the contracted days lack of
         # unit variance. With fewer days than directions they lack nearly all of it.
@@ -115,8 +94,8 @@ class StoppedLaw:
             (u[:, m:] ** 2 / filling).sum(1),
             d - m,
             weights * n,
-            max_states=self.max_states,
-            dof=self.dof,
+            max_states=MAX_STATES,
+            dof=DOF,
         )
         moved = np.sqrt(memory) * u
         moved[:, :m] += (1 - np.sqrt(memory[:m])) * states.centre[states.state]
