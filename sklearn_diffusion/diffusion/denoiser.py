@@ -94,8 +94,7 @@ class GaussianMixtureDenoiser(Denoiser):
     means : Tensor of shape (n_components, n_features)
         Component means.
     covariances : Tensor of shape (n_components, n_features, n_features)
-        Symmetric positive semi-definite. Components that share their eigenvectors (a scale
-        mixture) can be given by `from_scales`, which stores the eigenvectors once.
+        Symmetric positive semi-definite.
     schedule : Schedule
         Isotropic forward process (k = 1); rescale the data for rates per coordinate.
     """
@@ -106,40 +105,14 @@ class GaussianMixtureDenoiser(Denoiser):
     eigenvectors: Tensor
 
     def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor, schedule: Schedule):
-        eigenvalues, eigenvectors = torch.linalg.eigh(covariances)
-        self._set(weights, means, eigenvalues, eigenvectors, schedule)
-
-    def _set(
-        self,
-        weights: Tensor,
-        means: Tensor,
-        eigenvalues: Tensor,
-        eigenvectors: Tensor,
-        schedule: Schedule,
-    ) -> None:
         super().__init__(schedule)
         if len(schedule.prior_variance) != 1:
             raise ValueError("The exact mixture denoiser needs a schedule with one rate for all.")
+        eigenvalues, eigenvectors = torch.linalg.eigh(covariances)
         self.register_buffer("weights", weights / weights.sum())
         self.register_buffer("means", means)
         self.register_buffer("eigenvalues", eigenvalues.clamp(min=0))
         self.register_buffer("eigenvectors", eigenvectors)
-
-    @classmethod
-    def from_scales(
-        cls, weights: Tensor, scales: Tensor, mean: Tensor, covariance: Tensor, schedule: Schedule
-    ) -> GaussianMixtureDenoiser:
-        """Scale mixture: component k is N(mean, scales[k] * covariance)."""
-        eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
-        mixture = cls.__new__(cls)
-        mixture._set(
-            weights,
-            mean.expand(len(weights), -1),
-            scales[:, None] * eigenvalues,
-            eigenvectors[None],
-            schedule,
-        )
-        return mixture
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         alpha, sigma = self.schedule.alpha(t)[..., None, :], self.schedule.sigma(t)[..., None, :]

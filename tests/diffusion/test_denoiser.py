@@ -89,19 +89,6 @@ def test_one_component_is_the_gaussian_denoiser():
     torch.testing.assert_close(one(x, t), GaussianDenoiser(MEAN, COVARIANCE, schedule)(x, t))
 
 
-def test_scale_mixture_shares_eigenvectors():
-    schedule = VariancePreserving()
-    weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-    scales = torch.tensor([0.3, 1.0, 4.0], dtype=torch.float64)
-    shared = GaussianMixtureDenoiser.from_scales(weights, scales, MEAN, COVARIANCE, schedule)
-    full = GaussianMixtureDenoiser(
-        weights, MEAN.expand(3, D), scales[:, None, None] * COVARIANCE, schedule
-    )
-    t = torch.tensor(0.3, dtype=torch.float64)
-    torch.testing.assert_close(shared(draws(4, D), t), full(draws(4, D), t))
-    assert shared.eigenvectors.shape[0] == 1
-
-
 @pytest.mark.parametrize(
     "schedule",
     [
