@@ -37,6 +37,9 @@ class Spectrum:
         The eigenvalue of the d - r other directions.
     sample_eigenvalues : ndarray of shape (r,)
         Weighted variances of the days along the eigenvectors, as observed.
+    level : float, default=1.0
+        Factor by which all volatilities have moved of late. The held-out loss leaves it out: it
+        is there to choose between correlations, which the level says nothing about.
     """
 
     scale: np.ndarray
@@ -44,6 +47,7 @@ class Spectrum:
     eigenvalues: np.ndarray
     rest: float
     sample_eigenvalues: np.ndarray
+    level: float = 1.0
 
     @classmethod
     def fit(cls, x: np.ndarray, weights: np.ndarray) -> Spectrum:
@@ -73,8 +77,8 @@ class Spectrum:
 
         positive definite for every weight :math:`\rho \leq 1`. The few numbers of F can be told
         from a fortnight where a correlation matrix of the assets cannot. F is relative to what all
-        directions have in common, the geometric mean c of their recent variances, and all
-        volatilities follow that: they are multiplied by :math:`c^{\rho / 2}`.
+        directions have in common, the geometric mean c of their recent variances, and the level of
+        volatility follows that, by :math:`c^{\rho / 2}`.
 
         Parameters
         ----------
@@ -97,8 +101,8 @@ class Spectrum:
         vectors, eigenvalues = self.vectors.copy(), self.eigenvalues.copy()
         eigenvalues[signal], turn = np.linalg.eigh(np.diag(eigenvalues[signal]) + change)
         vectors[:, signal] = vectors[:, signal] @ turn
-        scale = self.scale * common ** (RECENT_WEIGHT / 2)
-        return replace(self, scale=scale, vectors=vectors, eigenvalues=eigenvalues)
+        level = float(common ** (RECENT_WEIGHT / 2))
+        return replace(self, vectors=vectors, eigenvalues=eigenvalues, level=level)
 
     def stopped(self, stop_times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues (n_stops, r) and the rest's (n_stops, 1) at each stopping time."""

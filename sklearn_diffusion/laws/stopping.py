@@ -217,7 +217,7 @@ def fit_stopped_covariance(
             spectrum = days.spectrum(day_weight)
             # Tempering has taken a factor from all assets alike, which is given back.
             lost = np.log(day_weight @ x**2 / (day_weight @ days.tempered**2)).mean()
-            scale = np.exp(lost / 2) * spectrum.scale
+            scale = np.exp(lost / 2) * spectrum.level * spectrum.scale
             covariance += spectrum.correlation(stops, row) * np.outer(scale, scale)
             day_weights += row.sum() * day_weight
     return StoppedCovariance(

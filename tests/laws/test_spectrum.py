@@ -68,7 +68,7 @@ def test_a_market_louder_as_a_whole_changes_volatilities_alone(rng):
     before = fit(x)
     quiet, loud = before.updated(x), before.updated(louder)
     np.testing.assert_allclose(loud.eigenvalues, quiet.eigenvalues, rtol=1e-6)
-    np.testing.assert_allclose(loud.scale / quiet.scale, 3**spectrum.RECENT_WEIGHT, rtol=1e-6)
+    assert loud.level / quiet.level == pytest.approx(3**spectrum.RECENT_WEIGHT)
 
 
 def test_white_days_have_no_factors(rng):

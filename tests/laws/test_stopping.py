@@ -42,7 +42,7 @@ def day_weights(x, half_life):
     return weights / weights.sum()
 
 
-def dense_spectral_covariance(x, weights, stop_time, updated):
+def dense_spectral_covariance(x, weights, stop_time, *, updated=True, levelled=True):
     """The stopped covariance of weighted days, with all d eigenvectors formed."""
     scale = np.sqrt(weights @ x**2)
     z = x / scale
@@ -55,7 +55,7 @@ def dense_spectral_covariance(x, weights, stop_time, updated):
         recent = scores.T @ (recency_weights(len(x), spectrum.RECENT_HALF_LIFE)[:, None] * scores)
         common = gmean(recent.diagonal()[seen])
         recent /= common
-        scale = scale * common ** (spectrum.RECENT_WEIGHT / 2)
+        scale = scale * (common ** (spectrum.RECENT_WEIGHT / 2) if levelled else 1)
         root = np.sqrt(np.maximum(clean - 1, 0) * seen)
         middle += spectrum.RECENT_WEIGHT * np.outer(root, root) * (recent - np.eye(len(clean)))
     stopped = (1 - stop_time) * middle + stop_time * np.eye(len(clean))
@@ -65,11 +65,11 @@ def dense_spectral_covariance(x, weights, stop_time, updated):
 def dense_covariance(x, stop_time, half_life):
     """The definition; days without a half-life are exchangeable."""
     if half_life is None:
-        return dense_spectral_covariance(x, recency_weights(len(x), None), stop_time, False)
+        return dense_spectral_covariance(x, recency_weights(len(x), None), stop_time, updated=False)
     weights = day_weights(x, half_life)
     tempered = tempered_days(x, x.std(0))
     lost = np.exp(np.log(weights @ x**2 / (weights @ tempered**2)).mean())
-    return lost * dense_spectral_covariance(tempered, weights, stop_time, True)
+    return lost * dense_spectral_covariance(tempered, weights, stop_time)
 
 
 @pytest.mark.parametrize("half_life", [30.0, None])
@@ -99,7 +99,7 @@ def test_losses_are_held_out_gaussian_likelihoods(shape):
             tempered_days(seen, unit),
             day_weights(seen, stopping.HALF_LIVES[h]),
             stopping.STOP_TIMES[s],
-            True,
+            levelled=False,
         )
         law = multivariate_normal(cov=covariance, allow_singular=False)
         expected = -2 * law.logpdf(tempered_days(later, unit)).mean() / shape[1] - np.log(2 * np.pi)
