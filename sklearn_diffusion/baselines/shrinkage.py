@@ -106,9 +106,12 @@ def quadratic_inverse_eigenvalues(eigenvalues: np.ndarray, freedom: float) -> np
         Positive, with the same sum.
     """
     n_features = len(eigenvalues)
+    if abs(freedom - round(freedom)) < 1e-9:
+        # The effective number of n equal weights is n up to rounding, and whole samples count.
+        freedom = round(freedom)
     if n_features - 1 < freedom < n_features:
-        # A fraction of a sample, or a rounding error, leaves no direction unseen: the formula for
-        # null eigenvalues has its pole here.
+        # A fraction of a sample leaves no direction unseen: the formula for null eigenvalues has
+        # its pole here.
         freedom = n_features
     eigenvalues = np.maximum(eigenvalues, EIGENVALUE_FLOOR * eigenvalues[-1])
     concentration = n_features / freedom

@@ -20,6 +20,9 @@ __all__ = ["Spectrum"]
 
 RECENT_HALF_LIFE, RECENT_WEIGHT = 5.0, 0.4
 
+# Relative to the largest: sample eigenvalues below it are null but for rounding.
+EIGENVALUE_ROUNDING = 1e-10
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -63,7 +66,11 @@ class Spectrum:
             observed = np.maximum(observed, EIGENVALUE_FLOOR * observed[-1])
             vectors = rows.T @ coordinates / np.sqrt(observed)
             eigenvalues = np.concatenate([np.zeros(d - n), observed])
-        clean = quadratic_inverse_eigenvalues(eigenvalues, 1 / (weights @ weights))
+        freedom = 1 / (weights @ weights)
+        if d >= n:
+            # Days that have been centred span one direction less than their number.
+            freedom = min(freedom, float((observed > EIGENVALUE_ROUNDING * observed[-1]).sum()))
+        clean = quadratic_inverse_eigenvalues(eigenvalues, freedom)
         return cls(scale, vectors, clean[-len(observed) :], clean[0], observed)
 
     def updated(self, x: np.ndarray) -> Spectrum:
@@ -89,7 +96,7 @@ class Spectrum:
         last = x[-int(40 * RECENT_HALF_LIFE) :]
         weights = recency_weights(len(last), RECENT_HALF_LIFE)
         # A direction in which the days do not move has no scores.
-        seen = self.sample_eigenvalues > 1e-10 * self.sample_eigenvalues.max()
+        seen = self.sample_eigenvalues > EIGENVALUE_ROUNDING * self.sample_eigenvalues.max()
         scores = (last / self.scale) @ self.vectors[:, seen]
         scores /= np.sqrt(self.sample_eigenvalues[seen])
         common = np.exp(np.log(np.maximum(weights @ scores**2, 1e-12)).mean())

@@ -57,7 +57,17 @@ def test_eigenvalues_by_the_formula_term_by_term(rng, n_samples):
     np.testing.assert_allclose(np.linalg.eigvalsh(quadratic_inverse_shrinkage(X)), expected)
 
 
-@pytest.mark.parametrize("missing", [1e-12, 1e-3, 0.5])
+@pytest.mark.parametrize("rounding", [-1e-13, 1e-13])
+@pytest.mark.parametrize("freedom", [35, 39, 40, 41])
+def test_rounding_of_the_number_of_samples_does_not_matter(rng, freedom, rounding):
+    sample = np.linalg.eigvalsh(np.cov(rng.randn(freedom + 1, 40).T))
+    np.testing.assert_array_equal(
+        quadratic_inverse_eigenvalues(sample, freedom + rounding),
+        quadratic_inverse_eigenvalues(sample, freedom),
+    )
+
+
+@pytest.mark.parametrize("missing", [1e-6, 1e-3, 0.5])
 def test_a_fraction_of_a_missing_sample_leaves_no_direction_unseen(rng, missing):
     sample = np.linalg.eigvalsh(np.cov(rng.randn(60, 40).T))
     np.testing.assert_allclose(

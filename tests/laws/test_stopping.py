@@ -47,7 +47,10 @@ def dense_spectral_covariance(x, weights, stop_time, *, updated=True, levelled=T
     scale = np.sqrt(weights @ x**2)
     z = x / scale
     eigenvalues, vectors = np.linalg.eigh(z.T @ (weights[:, None] * z))
-    clean = quadratic_inverse_eigenvalues(eigenvalues.clip(min=0), 1 / (weights @ weights))
+    freedom = 1 / (weights @ weights)
+    if len(x) <= x.shape[1]:
+        freedom = min(freedom, np.linalg.matrix_rank(z, tol=1e-8 * np.linalg.norm(z)))
+    clean = quadratic_inverse_eigenvalues(eigenvalues.clip(min=0), freedom)
     middle = np.diag(clean)
     if updated:
         seen = eigenvalues > 1e-10 * eigenvalues[-1]
@@ -227,6 +230,14 @@ def test_only_origins_at_which_all_assets_have_moved_are_compared():
     x[:278, 2] = 0.0
     result = fit_stopped_covariance(x)
     assert result.losses is None and np.isfinite(result.covariance).all()
+
+
+def test_unseen_directions_have_variance_whatever_the_number_of_days():
+    """Centred days span one direction less than their number; it is no null of the law."""
+    for n in range(38, 46):
+        covariance = fit_stopped_covariance(panel(n, n + 3), 0.0, None).covariance
+        scale = np.sqrt(covariance.diagonal())
+        assert np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0] > 0.02
 
 
 def test_as_many_days_as_assets_whatever_the_rounding():
