@@ -85,8 +85,9 @@ class Sampler(ABC):
         Number of steps, which is the number of evaluations of the denoiser.
     t_min : float, default=0.0
         Where to stop. A positive value leaves the noise of that time in the samples.
-    spacing : {"clock", "log_snr"}
-        Which grid of times to walk; see `Schedule.times`.
+    spacing : {"clock", "log_snr"}, default=None
+        Which grid of times to walk; see `Schedule.times`. None is the sampler's own, "log_snr" for
+        those of the probability flow and "clock" for the others.
     """
 
     default_spacing: Spacing = "clock"

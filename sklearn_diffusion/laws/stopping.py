@@ -54,15 +54,13 @@ STATE_BANDWIDTH, STATE_DECAY, STATE_START = 1.25, 0.9, 20
 STATE_RANGE = (0.1, 0.9)
 
 
-def volatility_state(mean_squares: np.ndarray, decay: float = STATE_DECAY) -> np.ndarray:
+def volatility_state(mean_squares: np.ndarray) -> np.ndarray:
     """Log of the moving average of the mean squared z-scores, as known before each day.
 
     Parameters
     ----------
     mean_squares : ndarray of shape (n,)
         Mean squared z-score of each day.
-    decay : float, default=0.9
-        Decay of the average.
 
     Returns
     -------
@@ -70,7 +68,9 @@ def volatility_state(mean_squares: np.ndarray, decay: float = STATE_DECAY) -> np
         The last entry is the state after the last day.
     """
     start = mean_squares[:STATE_START].mean()
-    average, _ = lfilter([1 - decay], [1, -decay], mean_squares, zi=[decay * start])
+    average, _ = lfilter(
+        [1 - STATE_DECAY], [1, -STATE_DECAY], mean_squares, zi=[STATE_DECAY * start]
+    )
     return np.log(np.maximum(np.append(start, average), 1e-12))
 
 

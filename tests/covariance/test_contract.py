@@ -26,7 +26,7 @@ from sklearn_diffusion import DiffusionCovarianceEstimator
             n_hermite=6,
             n_steps=30,
             n_synthetic=500,
-            random_state=0,  # None draws from numpy's global state, which tests must leave alone
+            random_state=0,  # None is fresh entropy, and the checks compare fits
         ),
     ]
 )
