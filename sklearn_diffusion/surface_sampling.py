@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 from typing import Literal
 
@@ -105,8 +104,10 @@ class BoundedDenoiser(Denoiser):
 class SharedNoise:
     """Standard normal draws that all days share, on the CPU.
 
-    The first block, from which the reverse process starts, is antithetic and stratified: its mean
-    is zero, and each coordinate's quantiles are those of the normal law. Later ones, for ancestral
+    The first block, from which the reverse process starts, is stratified: each coordinate's
+    quantiles are those of the normal law. Its coordinates are ordered like draws without sample
+    correlation (Iman & Conover 1982) and nearly uncorrelated as well, without which the spread of
+    a cell, a sum over coordinates, would vary from seed to seed. Later blocks, for ancestral
     sampling, are plain.
 
     Parameters
@@ -132,8 +133,9 @@ class SharedNoise:
         return torch.from_numpy(draws).to(self._like)[:, None].expand(shape)
 
     def _start(self, n_samples: int, n_features: int) -> np.ndarray:
-        half = math.ceil(n_samples / 2)
-        shape = (half, n_features)
-        strata = self._rng.random(shape).argsort(axis=0)
-        draws = ndtri((strata + self._rng.random(shape)) / half)
-        return np.concatenate([draws, -draws])[:n_samples]
+        shape = (n_samples, n_features)
+        draws = self._rng.standard_normal(shape)
+        left, _, right = np.linalg.svd(draws - draws.mean(axis=0), full_matrices=False)
+        # The nearest draws without correlation give the order; their values do not matter.
+        strata = (left @ right).argsort(axis=0).argsort(axis=0)
+        return ndtri((strata + self._rng.random(shape)) / n_samples)
