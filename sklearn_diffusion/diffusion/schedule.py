@@ -149,7 +149,7 @@ class Schedule(nn.Module, ABC):
             bound = 2 * math.log(100) if n_steps >= 3 else math.inf
             first, last = int(start < -bound), int(stop > bound)
             limits = torch.stack([start, stop]).clamp(-bound, bound)
-            limits = limits.clamp(max=2 * math.log(1e4))
+            limits = limits.clamp(max=2 * math.log(1e4))  # time 0 has an infinite log-SNR
             body = torch.linspace(0, 1, n_steps + 1 - first - last).to(limits)
             times = self.time_at_log_snr(limits[0] + body * (limits[1] - limits[0]))
             times = torch.cat([ends[:first], times, ends[2 - last :]])
