@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import digamma
+from sklearn.isotonic import isotonic_regression
 
 from sklearn_diffusion.baselines.recency import recency_weights
 from sklearn_diffusion.baselines.shrinkage import (
@@ -70,7 +72,9 @@ class Spectrum:
         if d >= n:
             # Days that have been centred span one direction less than their number.
             freedom = min(freedom, float((observed > EIGENVALUE_ROUNDING * observed[-1]).sum()))
-        clean = quadratic_inverse_eigenvalues(eigenvalues, freedom)
+        # Where the effective number of days is near that of the assets, shrinkage overshoots and
+        # loses the order of the eigenvalues. Averages restore it, as Stein did.
+        clean = isotonic_regression(quadratic_inverse_eigenvalues(eigenvalues, freedom))
         return cls(scale, vectors, clean[-len(observed) :], clean[0], observed)
 
     def updated(self, x: np.ndarray) -> Spectrum:
@@ -85,7 +89,7 @@ class Spectrum:
         positive definite for every weight :math:`\rho \leq 1`. The few numbers of F can be told
         from a fortnight where a correlation matrix of the assets cannot. F is relative to what all
         directions have in common, the geometric mean c of their recent variances, and the level of
-        volatility follows that, by :math:`c^{\rho / 2}`.
+        volatility follows that, by :math:`c^{\rho / 2}`, free of the bias of the mean logarithm.
 
         Parameters
         ----------
@@ -99,16 +103,19 @@ class Spectrum:
         seen = self.sample_eigenvalues > EIGENVALUE_ROUNDING * self.sample_eigenvalues.max()
         scores = (last / self.scale) @ self.vectors[:, seen]
         scores /= np.sqrt(self.sample_eigenvalues[seen])
-        common = np.exp(np.log(np.maximum(weights @ scores**2, 1e-12)).mean())
+        log_common = np.log(np.maximum(weights @ scores**2, 1e-12)).mean()
         signal = (self.eigenvalues > 1) & seen
         factors = scores[:, signal[seen]]
-        recent = (factors.T * weights) @ factors / common
+        recent = (factors.T * weights) @ factors / np.exp(log_common)
         excess = np.sqrt(self.eigenvalues[signal] - 1)
         change = RECENT_WEIGHT * (recent - np.eye(len(excess))) * np.outer(excess, excess)
         vectors, eigenvalues = self.vectors.copy(), self.eigenvalues.copy()
         eigenvalues[signal], turn = np.linalg.eigh(np.diag(eigenvalues[signal]) + change)
         vectors[:, signal] = vectors[:, signal] @ turn
-        level = float(common ** (RECENT_WEIGHT / 2))
+        # The mean log of variances from few days is below the log of their mean.
+        half_freedom = 0.5 / (weights @ weights)
+        log_common -= digamma(half_freedom) - np.log(half_freedom)
+        level = float(np.exp(RECENT_WEIGHT / 2 * log_common))
         return replace(self, vectors=vectors, eigenvalues=eigenvalues, level=level)
 
     def stopped(self, stop_times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -94,3 +94,19 @@ def test_weight_zero_changes_nothing(rng, monkeypatch):
     np.testing.assert_allclose(
         before.updated(x).correlation(STOPS, ALL), before.correlation(STOPS, ALL), atol=1e-12
     )
+
+
+@pytest.mark.parametrize("freedom", [0.6, 0.9, 1.0, 1.4])
+def test_cleaned_eigenvalues_keep_their_order_and_sum(rng, freedom):
+    """Also where the effective number of days is near that of the assets."""
+    x = factor_days(rng, n=int(freedom * 80), d=80)
+    fitted = fit(x)
+    unseen = 80 - len(fitted.eigenvalues)
+    everything = np.concatenate([np.full(unseen, fitted.rest), fitted.eigenvalues])
+    assert (np.diff(everything) >= 0).all()
+    assert everything.sum() == pytest.approx(80)
+
+
+def test_the_level_of_days_without_news_is_one_on_average(rng):
+    levels = [fit(x).updated(x).level for x in rng.standard_normal((200, 300, 10))]
+    assert np.mean(levels) == pytest.approx(1, abs=0.015)

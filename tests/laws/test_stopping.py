@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
-from scipy.stats import gmean, multivariate_normal
+from scipy.optimize import isotonic_regression
+from scipy.stats import chi2, gmean, multivariate_normal
 
 from sklearn_diffusion.baselines.recency import recency_weights
 from sklearn_diffusion.baselines.shrinkage import quadratic_inverse_eigenvalues
@@ -50,7 +51,8 @@ def dense_spectral_covariance(x, weights, stop_time, *, updated=True, levelled=T
     freedom = 1 / (weights @ weights)
     if len(x) <= x.shape[1]:
         freedom = min(freedom, np.linalg.matrix_rank(z, tol=1e-8 * np.linalg.norm(z)))
-    clean = quadratic_inverse_eigenvalues(eigenvalues.clip(min=0), freedom)
+    shrunk = quadratic_inverse_eigenvalues(eigenvalues.clip(min=0), freedom)
+    clean = isotonic_regression(shrunk).x
     middle = np.diag(clean)
     if updated:
         seen = eigenvalues > 1e-10 * eigenvalues[-1]
@@ -58,7 +60,10 @@ def dense_spectral_covariance(x, weights, stop_time, *, updated=True, levelled=T
         recent = scores.T @ (recency_weights(len(x), spectrum.RECENT_HALF_LIFE)[:, None] * scores)
         common = gmean(recent.diagonal()[seen])
         recent /= common
-        scale = scale * (common ** (spectrum.RECENT_WEIGHT / 2) if levelled else 1)
+        if levelled:
+            few = chi2(1 / (recency_weights(len(x), spectrum.RECENT_HALF_LIFE) ** 2).sum())
+            common *= few.mean() / np.exp(few.expect(np.log))
+            scale = scale * common ** (spectrum.RECENT_WEIGHT / 2)
         root = np.sqrt(np.maximum(clean - 1, 0) * seen)
         middle += spectrum.RECENT_WEIGHT * np.outer(root, root) * (recent - np.eye(len(clean)))
     stopped = (1 - stop_time) * middle + stop_time * np.eye(len(clean))
