@@ -38,6 +38,8 @@ __all__ = ["MarketState", "SSVIMarket", "SurfaceOracle", "make_iv_surfaces"]
 _DAY = 1 / 252
 _VIX_TENOR = 30 / 365
 _BURN_IN = 500
+# No market has been here; the log of a volatility.
+_EXPLODED = np.log(5.0)
 
 
 class MarketState(NamedTuple):
@@ -346,6 +348,11 @@ def make_iv_surfaces(
             day after, which knows the hidden state: no forecast has a better CRPS in
             expectation.
 
+    Raises
+    ------
+    ValueError
+        If the dynamics explode, because volatility brings jumps faster than it reverts.
+
     References
     ----------
     Gatheral & Jacquier, Arbitrage-free SVI volatility surfaces, Quantitative Finance 14 (2014).
@@ -367,6 +374,12 @@ def make_iv_surfaces(
     history, log_returns = [], []
     for _ in range(_BURN_IN + n_days):
         state, log_return = market.step(state, rng)
+        if not state.log_short[0] < _EXPLODED:
+            raise ValueError(
+                f"market explodes: its short volatility passes {np.exp(_EXPLODED):.0%} a year, for "
+                f"jumps raise volatility and volatility brings jumps. Ask for fewer or smaller "
+                f"ones than {market}."
+            )
         history.append(state)
         log_returns.append(log_return)
     days = zip(*history[_BURN_IN:], strict=True)

@@ -168,3 +168,9 @@ def test_unusable_parameters():
     ):
         with pytest.raises(ValueError, match=name):
             SSVIMarket(**{name: value})
+
+
+def test_a_market_that_explodes_is_refused():
+    market = SSVIMarket(jumps_per_year=12, jump_mean=0.03)
+    with pytest.raises(ValueError, match=r"market explodes: .* passes 500%.*jumps_per_year=12"):
+        make_iv_surfaces(1000, market=market, random_state=1)
