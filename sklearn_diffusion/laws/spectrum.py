@@ -72,9 +72,11 @@ class Spectrum:
         if d >= n:
             # Days that have been centred span one direction less than their number.
             freedom = min(freedom, float((observed > EIGENVALUE_ROUNDING * observed[-1]).sum()))
-        # Where the effective number of days is near that of the assets, shrinkage overshoots and
-        # loses the order of the eigenvalues. Averages restore it, as Stein did.
-        clean = isotonic_regression(quadratic_inverse_eigenvalues(eigenvalues, freedom))
+        clean = quadratic_inverse_eigenvalues(eigenvalues, freedom)
+        if freedom < d:
+            # Just below as many days as assets the unseen directions get many times their
+            # variance, and the eigenvalues lose their order. Averages restore it, as Stein did.
+            clean = isotonic_regression(clean)
         return cls(scale, vectors, clean[-len(observed) :], clean[0], observed)
 
     def updated(self, x: np.ndarray) -> Spectrum:

@@ -51,8 +51,9 @@ def dense_spectral_covariance(x, weights, stop_time, *, updated=True, levelled=T
     freedom = 1 / (weights @ weights)
     if len(x) <= x.shape[1]:
         freedom = min(freedom, np.linalg.matrix_rank(z, tol=1e-8 * np.linalg.norm(z)))
-    shrunk = quadratic_inverse_eigenvalues(eigenvalues.clip(min=0), freedom)
-    clean = isotonic_regression(shrunk).x
+    clean = quadratic_inverse_eigenvalues(eigenvalues.clip(min=0), freedom)
+    if freedom < x.shape[1]:
+        clean = isotonic_regression(clean).x
     middle = np.diag(clean)
     if updated:
         seen = eigenvalues > 1e-10 * eigenvalues[-1]
