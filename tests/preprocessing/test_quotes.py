@@ -96,25 +96,15 @@ def test_at_the_money_both_sides_count(quotes):
     assert at_the_money.sum() == 4 * 2
 
 
-def test_zero_volume_filter(quotes):
-    quotes["volume"] = 10.0
-    quotes.loc[find(quotes, 110, True) | find(quotes, 85, True), "volume"] = 0
+@pytest.mark.parametrize("column", ["volume", "bid"])
+def test_zero_filters(quotes, column):
+    quotes[column] = 0.9 * quotes["price"]
+    quotes.loc[find(quotes, 110, True) | find(quotes, 85, True), column] = 0
     clean = clean_option_quotes(quotes, rate=RATE)
-    assert clean.report["zero_volume"].tolist() == [2, 0]
+    assert clean.report[f"zero_{column}"].tolist() == [2, 0]
     assert clean.report["kept"].tolist() == [13, 14]
     assert_adds_up(clean.report)
-    kept = clean_option_quotes(quotes, rate=RATE, drop_zero_volume=False)
-    assert kept.report["kept"].tolist() == [14, 14]
-
-
-def test_zero_bid_filter(quotes):
-    quotes["bid"] = 0.9 * quotes["price"]
-    quotes.loc[find(quotes, 110, True) | find(quotes, 85, True), "bid"] = 0
-    clean = clean_option_quotes(quotes, rate=RATE)
-    assert clean.report["zero_bid"].tolist() == [2, 0]
-    assert clean.report["kept"].tolist() == [13, 14]
-    assert_adds_up(clean.report)
-    kept = clean_option_quotes(quotes, rate=RATE, drop_zero_bid=False)
+    kept = clean_option_quotes(quotes, rate=RATE, **{f"drop_zero_{column}": False})
     assert kept.report["kept"].tolist() == [14, 14]
 
 
