@@ -117,6 +117,8 @@ frame = surfaces["local_linear"]
 traded = smoother.mask_.mean(axis=1) >= 0.9
 frame, mask, spot = frame[traded], smoother.mask_[traded], smoother.spot_[traded]
 print(f"{len(frame)} of {len(traded)} days")
+if frame.empty:
+    raise SystemExit("On no day do the quotes reach nine tenths of the cells: narrow GRID to them.")
 display = SurfaceDisplay(frame.iloc[-1], GRID, title=f"{frame.index[-1].date()}").plot(kind="3d")
 
 # %%
