@@ -182,6 +182,8 @@ class SpectrumDisplay:
         ends before them and the condition number reads infinite.
         """
         ax = get_axes(ax)
+        from matplotlib.ticker import MaxNLocator
+
         style = {"marker": ".", "markersize": 5, "linewidth": 1, **kwargs}
         self.lines_ = []
         for name, values in self.eigenvalues.items():
@@ -204,6 +206,7 @@ class SpectrumDisplay:
                 label="pure noise (Marchenko-Pastur)",
             )
         kind = "correlation" if self.is_correlation else "covariance"
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set(xlabel="Rank", ylabel=f"Eigenvalue of the {kind} matrix", yscale="log")
         ax.legend(frameon=False)
         self.ax_, self.figure_ = ax, ax.figure

@@ -119,6 +119,11 @@ class TestSpectrumDisplay:
         assert display.ax_.get_yscale() == "log"
         assert display.bulk_ is None
 
+    def test_ranks_are_whole_numbers(self):
+        display = SpectrumDisplay.from_covariances({"identity": np.eye(20)})
+        ticks = display.ax_.get_xticks()
+        np.testing.assert_array_equal(ticks, ticks.round())
+
     def test_noise_fills_the_bulk(self, rng):
         X = 0.02 * rng.randn(1000, 100)
         display = SpectrumDisplay.from_estimator(LedoitWolf().fit(X), X)
