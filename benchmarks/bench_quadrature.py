@@ -24,8 +24,9 @@ from skorch.callbacks import Callback, LRScheduler
 from sklearn_diffusion.datasets import load_sp500_returns
 from sklearn_diffusion.diffusion import HermiteUnits, NetworkDenoiser, VariancePreserving
 from sklearn_diffusion.nets import HiddenLayer
-from sklearn_diffusion.quadrature_training import QuadratureObjective
-from sklearn_diffusion.training import DenoisingLoss, fit_monte_carlo
+from sklearn_diffusion.training.loop import fit_monte_carlo
+from sklearn_diffusion.training.loss import DenoisingLoss
+from sklearn_diffusion.training.quadrature import QuadratureObjective
 
 N_DAYS, N_UNITS, N_HERMITE, N_TIMES, T_MIN = 2500, 64, 12, 24, 0.005
 LBFGS_ITERATIONS = (2, 5)

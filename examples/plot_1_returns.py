@@ -18,11 +18,7 @@ from sklearn.covariance import LedoitWolf
 
 from sklearn_diffusion import DiffusionCovarianceEstimator
 from sklearn_diffusion.datasets import load_sp500_returns
-from sklearn_diffusion.metrics import (
-    cramer_von_mises,
-    tail_table,
-    walk_forward_minimum_variance,
-)
+from sklearn_diffusion.metrics import cramer_von_mises, tail_table, walk_forward_minimum_variance
 from sklearn_diffusion.plotting import QQDisplay, SpectrumDisplay
 
 returns = load_sp500_returns(start="2005")

@@ -15,14 +15,11 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.utils import Tags, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_diffusion.forecasting import (
-    MAX_ELEMENTS,
-    SamplingForecasterMixin,
-    day_blocks,
-    draw_seed,
-)
 from sklearn_diffusion.preprocessing.features import split_features
-from sklearn_diffusion.preprocessing.validation import check_labels, check_volatilities
+from sklearn_diffusion.surfaces.base import SamplingForecasterMixin
+from sklearn_diffusion.utils.blocks import MAX_ELEMENTS, day_blocks
+from sklearn_diffusion.utils.cells import check_labels, check_volatilities
+from sklearn_diffusion.utils.random_state import draw_seed
 
 __all__ = ["BootstrapForecaster", "RandomWalkForecaster"]
 

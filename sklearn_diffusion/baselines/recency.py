@@ -11,17 +11,12 @@ from sklearn.base import _fit_context
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.utils._param_validation import Interval
 
-from sklearn_diffusion.returns_validation import validate_returns
+from sklearn_diffusion.returns.validation import validate_returns
+from sklearn_diffusion.utils.weights import recency_weights
 
-__all__ = ["RecencyWeightedShrinkage", "recency_weights"]
-
-
-def recency_weights(n_days: int, half_life: float | None) -> np.ndarray:
-    """Weights of days in time order, halving every `half_life` days into the past; sum one."""
-    if half_life is None:
-        return np.full(n_days, 1 / n_days)
-    weights = 0.5 ** (np.arange(n_days)[::-1] / half_life)
-    return weights / weights.sum()
+__all__ = [
+    "RecencyWeightedShrinkage",
+]
 
 
 class RecencyWeightedShrinkage(EmpiricalCovariance):

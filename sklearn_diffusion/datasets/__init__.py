@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from sklearn_diffusion.datasets.quotes import load_option_quotes, tidy_option_quotes
-from sklearn_diffusion.datasets.returns import load_sp500_returns, make_factor_returns
-from sklearn_diffusion.datasets.surfaces import (
-    MarketState,
-    SSVIMarket,
-    SurfaceOracle,
-    make_iv_surfaces,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "MarketState",
-    "SSVIMarket",
-    "SurfaceOracle",
-    "load_option_quotes",
-    "load_sp500_returns",
-    "make_factor_returns",
-    "make_iv_surfaces",
-    "tidy_option_quotes",
-]
+from sklearn_diffusion.utils.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from sklearn_diffusion.datasets.quotes import *
+    from sklearn_diffusion.datasets.returns import *
+    from sklearn_diffusion.datasets.surfaces import *
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "quotes": ["load_option_quotes", "tidy_option_quotes"],
+        "returns": ["load_sp500_returns", "make_factor_returns"],
+        "surfaces": ["MarketState", "SSVIMarket", "SurfaceOracle", "make_iv_surfaces"],
+    },
+)

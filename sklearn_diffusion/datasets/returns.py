@@ -12,6 +12,8 @@ from scipy.signal import lfilter
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+__all__ = ["load_sp500_returns", "make_factor_returns"]
+
 _TRADING_DAYS = 252
 _ANNUAL_VOLATILITY = (0.15, 0.45)
 _ANNUAL_SHARPE_RATIO = 0.4

@@ -31,7 +31,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.pricing import black_price
-from sklearn_diffusion.random_state import private_random_state
+from sklearn_diffusion.utils.random_state import private_random_state
 
 __all__ = ["MarketState", "SSVIMarket", "SurfaceOracle", "make_iv_surfaces"]
 

@@ -35,6 +35,7 @@ __all__ = [
     "explicit_score_matching",
     "linear_score_loss",
     "perturb",
+    "snr_weighted",
     "squared_errors",
 ]
 
@@ -191,3 +192,41 @@ def linear_score_loss(
     gain = 1 / (alpha**2 * eigenvalues + sigma**2)
     noisy = alpha**2 * variances + sigma**2
     return (1 - 2 * sigma**2 * gain + sigma**2 * gain**2 * noisy).sum(-1)
+
+
+def snr_weighted(
+    penalty: Callable[[Tensor, Tensor | None], Tensor],
+    denoised: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    context: Tensor | None = None,
+    bound: float = 10.0,
+) -> Tensor:
+    r"""Penalty on denoised estimates, times the signal-to-noise ratio.
+
+    Parameters
+    ----------
+    penalty : callable
+        Maps denoised data (n, n_features) and their context to penalties of shape (n,).
+    denoised : Tensor of shape (n, n_features)
+        Estimate of the clean data, standardised.
+    alpha, sigma : Tensor of shape (n, 1)
+        Schedule at the time of each row.
+    context : Tensor of shape (n, ...), optional
+        Passed to `penalty`: what it takes to map increments back to levels, for example.
+    bound : float, default=10.0
+        Number of standard deviations beyond which estimates are cut off. An untrained network is
+        that far off where there is hardly any signal, and the exponential of a log volatility
+        would overflow where the penalty counts for nothing.
+
+    Returns
+    -------
+    penalty : Tensor of shape (n,)
+        :math:`\bar\alpha / (1 - \bar\alpha + 10^{-8})` times the penalty.
+
+    References
+    ----------
+    Jin & Agarwal, arXiv 2511.07571, equations (40) and (41).
+    """
+    snr = (alpha**2 / (sigma**2 + 1e-8)).mean(-1)
+    return snr * penalty(denoised.clamp(-bound, bound), context)

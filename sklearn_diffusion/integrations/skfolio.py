@@ -6,7 +6,7 @@ samples, :class:`~sklearn_diffusion.DiffusionCovarianceEstimator` included.
 
 from __future__ import annotations
 
-from sklearn_diffusion.covariance import DiffusionCovarianceEstimator
+from sklearn_diffusion.returns.covariance import DiffusionCovarianceEstimator
 
 try:
     from skfolio.moments import BaseCovariance

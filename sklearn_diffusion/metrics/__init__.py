@@ -2,119 +2,88 @@
 
 from __future__ import annotations
 
-from ..arbitrage import arbitrage_penalty, arbitrage_report
-from .distribution import (
-    CramerVonMisesResult,
-    classifier_two_sample_accuracy,
-    correlation_error,
-    cramer_von_mises,
-    energy_distance,
-    random_portfolios,
-)
-from .memorisation import memorisation_ratio
-from .portfolio import (
-    MinimumVarianceBacktest,
-    condition_number,
-    minimum_variance_weights,
-    walk_forward_minimum_variance,
-)
-from .probabilistic import (
-    DieboldMarianoResult,
-    crps,
-    daily_crps,
-    diebold_mariano,
-    energy_score,
-    pit_cramer_von_mises,
-    pit_values,
-    reliability_table,
-)
-from .quality import sample_quality
-from .return_scorers import (
-    cramer_von_mises_marginals_scorer,
-    cramer_von_mises_scorer,
-    neg_condition_number_scorer,
-    neg_minimum_variance_volatility_scorer,
-    neg_shortfall_error_scorer,
-)
-from .scorers import SCORERS, get_scorer, get_scorer_names, register_scorers
-from .surface import (
-    ape_std,
-    ci_breach,
-    ci_width,
-    ci_width_std,
-    daily_mape,
-    mape,
-    sample_interval,
-)
-from .surface_scorers import (
-    neg_arbitrage_penalty_scorer,
-    neg_ci_breach_error_scorer,
-    neg_ci_width_scorer,
-    neg_crps_scorer,
-    neg_energy_score_scorer,
-    neg_mape_scorer,
-    neg_pit_cramer_von_mises_scorer,
-)
-from .surface_tables import (
-    moneyness_thirds,
-    paper_buckets,
-    surface_moments,
-    surface_table,
-)
-from .tails import QQPoints, moments_table, qq_points, tail_table
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "SCORERS",
-    "CramerVonMisesResult",
-    "DieboldMarianoResult",
-    "MinimumVarianceBacktest",
-    "QQPoints",
-    "ape_std",
-    "arbitrage_penalty",
-    "arbitrage_report",
-    "ci_breach",
-    "ci_width",
-    "ci_width_std",
-    "classifier_two_sample_accuracy",
-    "condition_number",
-    "correlation_error",
-    "cramer_von_mises",
-    "cramer_von_mises_marginals_scorer",
-    "cramer_von_mises_scorer",
-    "crps",
-    "daily_crps",
-    "daily_mape",
-    "diebold_mariano",
-    "energy_distance",
-    "energy_score",
-    "get_scorer",
-    "get_scorer_names",
-    "mape",
-    "memorisation_ratio",
-    "minimum_variance_weights",
-    "moments_table",
-    "moneyness_thirds",
-    "neg_arbitrage_penalty_scorer",
-    "neg_ci_breach_error_scorer",
-    "neg_ci_width_scorer",
-    "neg_condition_number_scorer",
-    "neg_crps_scorer",
-    "neg_energy_score_scorer",
-    "neg_mape_scorer",
-    "neg_minimum_variance_volatility_scorer",
-    "neg_pit_cramer_von_mises_scorer",
-    "neg_shortfall_error_scorer",
-    "paper_buckets",
-    "pit_cramer_von_mises",
-    "pit_values",
-    "qq_points",
-    "random_portfolios",
-    "register_scorers",
-    "reliability_table",
-    "sample_interval",
-    "sample_quality",
-    "surface_moments",
-    "surface_table",
-    "tail_table",
-    "walk_forward_minimum_variance",
-]
+from sklearn_diffusion.utils.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from sklearn_diffusion.arbitrage import *
+    from sklearn_diffusion.metrics.comparison import *
+    from sklearn_diffusion.metrics.moments import *
+    from sklearn_diffusion.metrics.returns.distribution import *
+    from sklearn_diffusion.metrics.returns.memorisation import *
+    from sklearn_diffusion.metrics.returns.portfolio import *
+    from sklearn_diffusion.metrics.returns.quality import *
+    from sklearn_diffusion.metrics.returns.scorers import *
+    from sklearn_diffusion.metrics.returns.tails import *
+    from sklearn_diffusion.metrics.scorers import *
+    from sklearn_diffusion.metrics.surfaces.errors import *
+    from sklearn_diffusion.metrics.surfaces.probabilistic import *
+    from sklearn_diffusion.metrics.surfaces.scorers import *
+    from sklearn_diffusion.metrics.surfaces.tables import *
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "returns.distribution": [
+            "CramerVonMisesResult",
+            "classifier_two_sample_accuracy",
+            "correlation_error",
+            "cramer_von_mises",
+            "energy_distance",
+            "random_portfolios",
+        ],
+        "returns.memorisation": ["memorisation_ratio"],
+        "returns.portfolio": [
+            "MinimumVarianceBacktest",
+            "condition_number",
+            "minimum_variance_weights",
+            "walk_forward_minimum_variance",
+        ],
+        "returns.quality": ["sample_quality"],
+        "returns.scorers": [
+            "cramer_von_mises_marginals_scorer",
+            "cramer_von_mises_scorer",
+            "neg_condition_number_scorer",
+            "neg_minimum_variance_volatility_scorer",
+            "neg_shortfall_error_scorer",
+        ],
+        "returns.tails": ["QQPoints", "qq_points", "tail_table"],
+        "surfaces.errors": [
+            "ape_std",
+            "ci_breach",
+            "ci_width",
+            "ci_width_std",
+            "daily_mape",
+            "mape",
+            "sample_interval",
+        ],
+        "surfaces.probabilistic": [
+            "crps",
+            "daily_crps",
+            "energy_score",
+            "pit_cramer_von_mises",
+            "pit_values",
+            "reliability_table",
+        ],
+        "surfaces.scorers": [
+            "neg_arbitrage_penalty_scorer",
+            "neg_ci_breach_error_scorer",
+            "neg_ci_width_scorer",
+            "neg_crps_scorer",
+            "neg_energy_score_scorer",
+            "neg_mape_scorer",
+            "neg_pit_cramer_von_mises_scorer",
+        ],
+        "surfaces.tables": [
+            "moneyness_thirds",
+            "paper_buckets",
+            "surface_moments",
+            "surface_table",
+        ],
+        "comparison": ["DieboldMarianoResult", "diebold_mariano"],
+        "moments": ["moments_table"],
+        "scorers": ["SCORERS", "get_scorer", "get_scorer_names", "register_scorers"],
+        ".arbitrage": ["arbitrage_penalty", "arbitrage_report"],
+    },
+)

@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
-from .return_scorers import (
+from sklearn_diffusion.metrics.returns.scorers import (
     cramer_von_mises_marginals_scorer,
     cramer_von_mises_scorer,
     neg_condition_number_scorer,
     neg_minimum_variance_volatility_scorer,
     neg_shortfall_error_scorer,
 )
-from .surface_scorers import (
+from sklearn_diffusion.metrics.surfaces.scorers import (
     neg_arbitrage_penalty_scorer,
     neg_ci_breach_error_scorer,
     neg_ci_width_scorer,
@@ -30,6 +30,8 @@ from .surface_scorers import (
     neg_mape_scorer,
     neg_pit_cramer_von_mises_scorer,
 )
+
+__all__ = ["SCORERS", "get_scorer", "get_scorer_names", "register_scorers"]
 
 Scorer = Callable[..., float]
 

@@ -7,12 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sklearn_diffusion.nets.embedding import (
-    FiLM,
-    SinusoidalEmbedding,
-    join_condition,
-    seeded_init,
-)
+from sklearn_diffusion.nets.embedding import FiLM, SinusoidalEmbedding, join_condition, seeded_init
 
 __all__ = ["FiLMMLP"]
 

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..arbitrage import arbitrage_penalty
-from ..grid import SurfaceGrid
-from .base import PALETTE, get_axes
+from sklearn_diffusion.arbitrage import arbitrage_penalty
+from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.plotting.base import PALETTE, get_axes
+
+__all__ = ["ArbitrageDisplay"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+__all__ = ["GREY", "PALETTE", "get_axes", "import_pyplot"]
+
 # Okabe and Ito's colours without yellow, which is too faint for lines: told apart by readers with
 # any common colour blindness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")

@@ -10,10 +10,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_scalar
 
-from ..grid import SurfaceGrid
-from ..metrics.surface import sample_interval
-from .base import PALETTE, get_axes
-from .surface import cell_label
+from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.metrics.surfaces.errors import sample_interval
+from sklearn_diffusion.plotting.base import PALETTE, get_axes
+from sklearn_diffusion.plotting.surface import cell_label
+
+__all__ = ["FanDisplay"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from .base import GREY, get_axes
+from sklearn_diffusion.plotting.base import GREY, get_axes
+
+__all__ = ["LossCurveDisplay"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

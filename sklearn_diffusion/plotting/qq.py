@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..metrics.tails import QQPoints, qq_points
-from ..metrics.validation import as_frame, as_pair
-from .base import GREY, PALETTE, get_axes
+from sklearn_diffusion.metrics.returns.tails import QQPoints, qq_points
+from sklearn_diffusion.plotting.base import GREY, PALETTE, get_axes
+from sklearn_diffusion.utils.tables import as_frame, as_pair
+
+__all__ = ["QQDisplay"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

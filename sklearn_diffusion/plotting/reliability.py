@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..metrics.probabilistic import pit_values, reliability_table
-from ..metrics.surface_validation import as_mask
-from .base import GREY, PALETTE, get_axes
+from sklearn_diffusion.metrics.surfaces.probabilistic import pit_values, reliability_table
+from sklearn_diffusion.metrics.surfaces.validation import as_mask
+from sklearn_diffusion.plotting.base import GREY, PALETTE, get_axes
+
+__all__ = ["ReliabilityDisplay"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..metrics.validation import as_frame, check_covariance, check_positive_integer, check_varying
-from .base import GREY, get_axes
+from sklearn_diffusion.plotting.base import GREY, get_axes
+from sklearn_diffusion.utils.tables import (
+    as_frame,
+    check_covariance,
+    check_positive_integer,
+    check_varying,
+)
+
+__all__ = ["SpectrumDisplay"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 
-from ..grid import SurfaceGrid
-from .base import GREY, get_axes, import_pyplot
+from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.plotting.base import GREY, get_axes, import_pyplot
+
+__all__ = ["SurfaceDisplay"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

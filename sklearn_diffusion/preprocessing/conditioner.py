@@ -33,11 +33,8 @@ from sklearn_diffusion.preprocessing.features import (
     join_features,
     split_features,
 )
-from sklearn_diffusion.preprocessing.validation import (
-    check_labels,
-    check_volatilities,
-    index_dates,
-)
+from sklearn_diffusion.utils.cells import check_labels, check_volatilities
+from sklearn_diffusion.utils.dates import index_dates
 
 __all__ = ["EWMAConditioner", "advance_features", "segment_starts"]
 

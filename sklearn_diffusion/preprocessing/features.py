@@ -40,11 +40,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_diffusion.grid import SurfaceGrid
-from sklearn_diffusion.preprocessing.validation import (
-    check_labels,
-    check_volatilities,
-    name_day,
-)
+from sklearn_diffusion.utils.cells import check_labels, check_volatilities
+from sklearn_diffusion.utils.dates import name_day
 
 __all__ = [
     "EWMA_SPANS",

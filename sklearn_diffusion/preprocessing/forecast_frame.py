@@ -12,7 +12,8 @@ from sklearn.utils._param_validation import validate_params
 
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing.conditioner import EWMAConditioner, segment_starts
-from sklearn_diffusion.preprocessing.validation import check_dates, check_labels, index_dates
+from sklearn_diffusion.utils.cells import check_labels
+from sklearn_diffusion.utils.dates import check_dates, index_dates
 
 __all__ = ["make_forecast_frame"]
 

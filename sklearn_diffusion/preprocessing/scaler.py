@@ -10,7 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_diffusion.grid import SurfaceGrid
-from sklearn_diffusion.preprocessing.validation import check_labels, check_volatilities
+from sklearn_diffusion.utils.cells import check_labels, check_volatilities
 
 __all__ = ["LogSurfaceScaler"]
 

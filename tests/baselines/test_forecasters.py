@@ -137,7 +137,7 @@ def test_quantiles_of_many_days_are_taken_in_blocks(frame, monkeypatch):
     X, y = frame
     forecaster = BootstrapForecaster(random_state=0).fit(X, y)
     whole = forecaster.predict_quantiles(X, [0.1, 0.9], n_samples=20, random_state=5)
-    monkeypatch.setattr("sklearn_diffusion.forecasting.MAX_ELEMENTS", 20 * N_CELLS * 7)
+    monkeypatch.setattr("sklearn_diffusion.utils.blocks.MAX_ELEMENTS", 20 * N_CELLS * 7)
     np.testing.assert_array_equal(
         forecaster.predict_quantiles(X, [0.1, 0.9], n_samples=20, random_state=5), whole
     )

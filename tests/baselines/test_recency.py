@@ -7,7 +7,7 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_diffusion.baselines import RecencyWeightedShrinkage
-from sklearn_diffusion.baselines.recency import recency_weights
+from sklearn_diffusion.utils.weights import recency_weights
 
 
 @parametrize_with_checks(

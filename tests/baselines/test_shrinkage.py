@@ -7,8 +7,8 @@ from sklearn.covariance import LedoitWolf
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_diffusion.baselines import QuadraticInverseShrinkage, quadratic_inverse_shrinkage
-from sklearn_diffusion.baselines.shrinkage import quadratic_inverse_eigenvalues
 from sklearn_diffusion.metrics import minimum_variance_weights
+from sklearn_diffusion.returns.shrinkage import quadratic_inverse_eigenvalues
 
 
 @parametrize_with_checks(

@@ -5,7 +5,8 @@ import torch
 
 from sklearn_diffusion.diffusion import CosineSchedule, NetworkDenoiser
 from sklearn_diffusion.nets import ConditionalUNet
-from sklearn_diffusion.training import DenoisingLoss, train_denoiser
+from sklearn_diffusion.training.loop import train_denoiser
+from sklearn_diffusion.training.loss import DenoisingLoss
 
 GRIDS = [(9, 9), (7, 4), (7, 6), (2, 3), (1, 1), (1, 5)]
 

@@ -6,11 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_diffusion.preprocessing.quotes import (
-    REASONS,
-    check_option_quotes,
-    clean_option_quotes,
-)
+from sklearn_diffusion.preprocessing.quotes import REASONS, check_option_quotes, clean_option_quotes
 from sklearn_diffusion.pricing import black_price, black_vega
 
 RATE = 0.03

@@ -1,0 +1,157 @@
+"""Scorers for models of returns."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sklearn_diffusion.metrics.returns.distribution import cramer_von_mises, random_portfolios
+from sklearn_diffusion.metrics.returns.portfolio import condition_number, minimum_variance_weights
+from sklearn_diffusion.metrics.returns.tails import tail_table
+from sklearn_diffusion.utils.tables import as_frame, check_same_columns, check_varying
+
+__all__ = [
+    "cramer_von_mises_marginals_scorer",
+    "cramer_von_mises_scorer",
+    "neg_condition_number_scorer",
+    "neg_minimum_variance_volatility_scorer",
+    "neg_shortfall_error_scorer",
+]
+
+
+def neg_minimum_variance_volatility_scorer(
+    estimator: Any, X: ArrayLike, y: ArrayLike | None = None
+) -> float:
+    """Minus the realised volatility of the minimum-variance portfolio.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``covariance_`` of shape (n_assets, n_assets).
+    X : array-like of shape (n_days, n_assets)
+        Held-out returns.
+    y : None
+        Ignored.
+
+    Returns
+    -------
+    score : float
+        Minus the standard deviation, per row of `X` (not annualised), of the portfolio that is of
+        least variance under ``covariance_``.
+    """
+    returns = as_frame(X, "X")
+    weights = minimum_variance_weights(estimator.covariance_)
+    if len(weights) != returns.shape[1]:
+        raise ValueError(
+            f"X has {returns.shape[1]} features, but the estimator was fitted on {len(weights)}."
+        )
+    return -float(np.std(returns.to_numpy() @ weights))
+
+
+def neg_condition_number_scorer(
+    estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = None
+) -> float:
+    """Minus the condition number of the covariance.
+
+    It does not look at the held-out data, and shrinking to the identity always improves it: a
+    figure to watch beside others, not one to choose a model by.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``covariance_`` of shape (n_assets, n_assets).
+    X, y : None
+        Ignored.
+
+    Returns
+    -------
+    score : float
+    """
+    return -condition_number(estimator.covariance_)
+
+
+def cramer_von_mises_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None = None) -> float:
+    """Share of random long-short portfolios whose law the samples match.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample(n_samples, random_state=...)``.
+    X : array-like of shape (n_days, n_assets)
+        Held-out returns.
+    y : None
+        Ignored.
+
+    Returns
+    -------
+    score : float
+        Pass rate of `cramer_von_mises` for 200 long-short portfolios at 5 %, with as many samples
+        as `X` has rows. Seeds are fixed: candidates are compared on the same portfolios.
+    """
+    return pass_rate(estimator, X, "long_short")
+
+
+def cramer_von_mises_marginals_scorer(
+    estimator: Any, X: ArrayLike, y: ArrayLike | None = None
+) -> float:
+    """Share of assets whose law the samples match.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample(n_samples, random_state=...)``.
+    X : array-like of shape (n_days, n_assets)
+        Held-out returns.
+    y : None
+        Ignored.
+
+    Returns
+    -------
+    score : float
+        Pass rate of `cramer_von_mises` for the assets at 5 %, with as many samples as `X` has rows
+        and a fixed seed.
+    """
+    return pass_rate(estimator, X, "marginals")
+
+
+def pass_rate(
+    estimator: Any, X: ArrayLike, portfolios: Literal["marginals", "long_short"]
+) -> float:
+    """Cramer-von Mises pass rate of as many samples as `X` has rows."""
+    returns = as_frame(X, "X")
+    samples = estimator.sample(len(returns), random_state=0)
+    return cramer_von_mises(
+        returns.to_numpy(), samples, portfolios=portfolios, random_state=0
+    ).pass_rate
+
+
+def neg_shortfall_error_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None = None) -> float:
+    """Minus the relative error of the expected shortfall of random long-short portfolios.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample(n_samples, random_state=...)``.
+    X : array-like of shape (n_days, n_assets)
+        Held-out returns.
+    y : None
+        Ignored.
+
+    Returns
+    -------
+    score : float
+        Minus the median absolute relative error of the 5 % and 95 % expected shortfalls of 200
+        portfolios, by 10,000 samples. Seeds are fixed.
+    """
+    returns = as_frame(X, "X")
+    check_varying(returns, "X")
+    samples = as_frame(estimator.sample(10_000, random_state=0), "samples")
+    check_same_columns(returns, samples, "X", "samples")
+    real = returns.to_numpy()
+    weights = random_portfolios(
+        real.shape[1], 200, "long_short", scale=real.std(axis=0), random_state=0
+    ).T
+    table = tail_table(real @ weights, samples.to_numpy() @ weights, q=(0.05, 0.95))
+    return -float(table["shortfall", "error"].abs().median())

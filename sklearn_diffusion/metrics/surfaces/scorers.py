@@ -1,0 +1,192 @@
+"""Scorers of surface forecasters, for `GridSearchCV` and `cross_val_score`.
+
+Each is a callable ``scorer(estimator, X, y)`` on held-out days, higher is better. Those that need
+samples draw 200 scenarios with a fixed seed, so that candidates face the same noise. The estimator
+may be a pipeline that ends in a forecaster.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.pipeline import Pipeline
+
+from sklearn_diffusion.arbitrage import arbitrage_penalty
+from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.metrics.surfaces.errors import ci_breach, ci_width, mape, sample_interval
+from sklearn_diffusion.metrics.surfaces.probabilistic import (
+    crps,
+    energy_score,
+    pit_cramer_von_mises,
+)
+
+__all__ = [
+    "neg_arbitrage_penalty_scorer",
+    "neg_ci_breach_error_scorer",
+    "neg_ci_width_scorer",
+    "neg_crps_scorer",
+    "neg_energy_score_scorer",
+    "neg_mape_scorer",
+    "neg_pit_cramer_von_mises_scorer",
+]
+
+_N_SAMPLES = 200
+
+
+def neg_mape_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    """Minus the mean absolute percentage error of ``predict``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``predict``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells)
+        Next day's surfaces.
+
+    Returns
+    -------
+    float
+        In percent.
+    """
+    return -mape(y, estimator.predict(X))
+
+
+def neg_ci_breach_error_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    """Minus how far the breach rate of 90 % intervals is from 10 %.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells)
+        Next day's surfaces.
+
+    Returns
+    -------
+    float
+        In percentage points.
+    """
+    return -abs(ci_breach(y, sample_interval(_samples(estimator, X), coverage=0.9)) - 10)
+
+
+def neg_ci_width_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None = None) -> float:
+    """Minus the mean width of 90 % intervals. Only worth comparing at equal breach rates.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells), default=None
+        Ignored.
+
+    Returns
+    -------
+    float
+        In volatility units.
+    """
+    return -ci_width(sample_interval(_samples(estimator, X), coverage=0.9))
+
+
+def neg_crps_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    """Minus the continuous ranked probability score of log volatility.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells)
+        Next day's surfaces.
+
+    Returns
+    -------
+    float
+    """
+    return -crps(y, _samples(estimator, X), log=True)
+
+
+def neg_energy_score_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    """Minus the energy score of log surfaces.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells)
+        Next day's surfaces.
+
+    Returns
+    -------
+    float
+    """
+    return -energy_score(y, _samples(estimator, X), log=True)
+
+
+def neg_pit_cramer_von_mises_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    """Minus the Cramer-von Mises distance from calibration.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells)
+        Next day's surfaces.
+
+    Returns
+    -------
+    float
+        -1/6 is what to expect of a perfect forecast.
+    """
+    return -pit_cramer_von_mises(y, _samples(estimator, X))
+
+
+def neg_arbitrage_penalty_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None = None) -> float:
+    """Minus the mean static-arbitrage penalty of sampled surfaces.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample`` and a parameter ``grid``.
+    X : array-like of shape (n_days, n_features)
+        Features.
+    y : array-like of shape (n_days, n_cells), default=None
+        Ignored.
+
+    Returns
+    -------
+    float
+        At zero rates.
+    """
+    grid = getattr(_unwrap(estimator, X)[0], "grid", None)
+    if not isinstance(grid, SurfaceGrid):
+        raise ValueError(
+            f"the arbitrage of {type(estimator).__name__} cannot be scored: it has no SurfaceGrid "
+            "as its parameter grid."
+        )
+    return -float(arbitrage_penalty(_samples(estimator, X), grid).mean())
+
+
+def _samples(estimator: Any, X: ArrayLike) -> NDArray:
+    forecaster, features = _unwrap(estimator, X)
+    return np.asarray(forecaster.sample(features, n_samples=_N_SAMPLES, random_state=0))
+
+
+def _unwrap(estimator: Any, X: ArrayLike) -> tuple[Any, ArrayLike]:
+    """Take a forecaster out of a pipeline, which passes on ``predict`` but not ``sample``."""
+    if not isinstance(estimator, Pipeline):
+        return estimator, X
+    before, forecaster = estimator[:-1], estimator[-1]
+    return forecaster, before.transform(X) if before.steps else X

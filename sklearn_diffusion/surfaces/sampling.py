@@ -1,0 +1,141 @@
+"""Draws of a surface forecaster's standardised targets, on noise that all days share."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from torch import Tensor
+
+from sklearn_diffusion.diffusion.denoiser import Denoiser
+from sklearn_diffusion.diffusion.sampler import DDIM, DDPM, Multistep, Sampler
+from sklearn_diffusion.utils.device import resolve_device
+
+__all__ = ["BoundedDenoiser", "SharedNoise", "draw_targets", "make_sampler"]
+
+
+def draw_targets(
+    denoiser: Denoiser,
+    n_samples: int,
+    n_cells: int,
+    seed: int,
+    condition: np.ndarray | None = None,
+    *,
+    sampler: Sampler,
+    bound: float | None = None,
+    device: str = "auto",
+) -> np.ndarray:
+    """Draw standardised targets.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        Of standardised targets; it stays where it is.
+    n_samples, n_cells : int
+        Number of draws for each day, and of cells of a surface.
+    seed : int
+        Seed of the noise.
+    condition : ndarray of shape (n_days, n_condition), optional
+        Conditions of a network. Without them the law is the same every day, and one day is drawn,
+        in double precision.
+    sampler : Sampler
+        Of the reverse process.
+    bound : float, optional
+        See `BoundedDenoiser`.
+    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
+        Where a network computes.
+
+    Returns
+    -------
+    w : ndarray of shape (n_samples, n_days, n_cells)
+    """
+    if condition is None:
+        n_days, like = 1, torch.empty(0, dtype=torch.float64)
+    else:
+        n_days = len(condition)
+        like = torch.empty(0, dtype=torch.float32, device=resolve_device(device))
+    # A copy moves: the fitted model stays on the CPU, so that its pickle opens everywhere.
+    denoiser = deepcopy(denoiser).to(like)
+    if bound is not None:
+        denoiser = BoundedDenoiser(denoiser, bound)
+    w = sampler.sample(
+        denoiser,
+        (n_samples, n_days, n_cells),
+        SharedNoise(seed, like),
+        None if condition is None else torch.from_numpy(condition).to(like),
+    )
+    return w.double().cpu().numpy()
+
+
+def make_sampler(kind: Literal["multistep", "ddim", "ddpm"], n_steps: int) -> Sampler:
+    """Sampler by name; ancestral sampling walks the schedule's own steps."""
+    match kind:
+        case "multistep":
+            return Multistep(n_steps)
+        case "ddim":
+            return DDIM(n_steps)
+        case "ddpm":
+            return DDPM(n_steps)
+
+
+class BoundedDenoiser(Denoiser):
+    """Denoiser whose estimates are cut off at a number of standard deviations.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        Of standardised data.
+    bound : float
+        Largest absolute value.
+    """
+
+    def __init__(self, denoiser: Denoiser, bound: float):
+        super().__init__(denoiser.schedule)
+        self.denoiser = denoiser
+        self.bound = bound
+
+    def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.denoiser(x_t, t, condition).clamp(-self.bound, self.bound)
+
+
+class SharedNoise:
+    """Standard normal draws that all days share, on the CPU.
+
+    The first block, from which the reverse process starts, is stratified: each coordinate's
+    quantiles are those of the normal law. Its coordinates are ordered like draws without sample
+    correlation (Iman & Conover 1982) and nearly uncorrelated as well, without which the spread of
+    a cell, a sum over coordinates, would vary from seed to seed. Later blocks, for ancestral
+    sampling, are plain.
+
+    Parameters
+    ----------
+    seed : int
+        Seed.
+    like : Tensor
+        Gives the dtype and the device.
+    """
+
+    def __init__(self, seed: int, like: Tensor):
+        self._rng = np.random.default_rng(seed)
+        self._like = like
+        self._started = False
+
+    def __call__(self, shape: tuple[int, ...]) -> Tensor:
+        n_samples, _, n_features = shape
+        if self._started:
+            draws = self._rng.standard_normal((n_samples, n_features))
+        else:
+            draws = self._start(n_samples, n_features)
+            self._started = True
+        return torch.from_numpy(draws).to(self._like)[:, None].expand(shape)
+
+    def _start(self, n_samples: int, n_features: int) -> np.ndarray:
+        shape = (n_samples, n_features)
+        draws = self._rng.standard_normal(shape)
+        left, _, right = np.linalg.svd(draws - draws.mean(axis=0), full_matrices=False)
+        # The nearest draws without correlation give the order; their values do not matter.
+        strata = (left @ right).argsort(axis=0).argsort(axis=0)
+        return ndtri((strata + self._rng.random(shape)) / n_samples)

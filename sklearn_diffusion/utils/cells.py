@@ -1,0 +1,99 @@
+"""Checks of surface data that name the day and the cell at fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sklearn_diffusion.utils.dates import name_day
+
+__all__ = [
+    "check_labels",
+    "check_volatilities",
+]
+
+_N_NAMED = 3
+# As `SurfaceGrid.cell_names` writes them, perhaps after the name of a block of features.
+_CELL_NAME = re.compile(r"m\d+\.\d+_t\d+\.\d+$")
+
+
+def check_volatilities(
+    values: NDArray,
+    *,
+    days: Sequence[Any] | pd.Index | None = None,
+    cells: Sequence[Any] | NDArray | pd.Index | None = None,
+    what: str = "volatilities",
+) -> None:
+    """Raise unless every value is positive and finite.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_days, n_cells)
+    days : sequence of length n_days, optional
+        Names of the rows. Their positions by default.
+    cells : sequence of length n_cells, optional
+        Names of the columns. Their positions by default.
+    what : str, default="volatilities"
+        Name of the quantity, for the message.
+
+    Raises
+    ------
+    ValueError
+        Naming the first few values at fault by day and cell.
+    """
+    invalid = ~(np.isfinite(values) & (values > 0))
+    if not invalid.any():
+        return
+    positions = np.argwhere(invalid)
+    named = "; ".join(
+        f"{_show(values[row, column])} on day {name_day(days, row)}, "
+        f"cell {repr(str(cells[column])) if cells is not None else column}"
+        for row, column in positions[:_N_NAMED]
+    )
+    more = f" and {len(positions) - _N_NAMED} more" if len(positions) > _N_NAMED else ""
+    # The words that scikit-learn expects of an estimator which takes positive data only.
+    prefix = "Negative values in data: " if (values < 0).any() else ""
+    raise ValueError(
+        f"{prefix}{what} must be positive and finite, without NaN or inf; got {named}{more}. "
+        "Nothing is filled or dropped here: drop those days or repair the surfaces first."
+    )
+
+
+def _show(value: float) -> str:
+    return "NaN" if np.isnan(value) else f"{value:g}"
+
+
+def check_labels(labels: Iterable[Any], expected: Iterable[str], what: str) -> None:
+    """Raise where the label of a column belongs to another place.
+
+    Labels of the caller's own, which say nothing of a place, pass.
+
+    Parameters
+    ----------
+    labels : iterable
+        Labels of the columns.
+    expected : iterable of str
+        Labels as this package writes them, in order.
+    what : str
+        Name of the table, for the message.
+
+    Raises
+    ------
+    ValueError
+        Naming the first column that is labelled as another one, or as a cell of another grid.
+    """
+    expected = list(expected)
+    known = set(expected)
+    for position, (label, own) in enumerate(zip(labels, expected, strict=False)):
+        if not isinstance(label, str) or label == own:
+            continue
+        if label in known or (_CELL_NAME.search(label) and _CELL_NAME.search(own)):
+            raise ValueError(
+                f"column {position} of {what} is {label!r}, but {own!r} belongs there: the columns "
+                "are in another order, or those of another grid."
+            )

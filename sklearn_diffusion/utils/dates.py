@@ -1,0 +1,144 @@
+"""Checks of the dates that name and order the rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from pandas.api.types import is_numeric_dtype
+
+__all__ = ["check_dates", "check_same_days", "check_time_order", "index_dates", "name_day"]
+
+
+def check_dates(dates: ArrayLike | pd.Index, n_days: int) -> pd.DatetimeIndex:
+    """Return dates as an index after checking that they identify and order the days.
+
+    Parameters
+    ----------
+    dates : array-like of shape (n_days,)
+        Anything pandas reads as dates.
+    n_days : int
+
+    Returns
+    -------
+    DatetimeIndex of length n_days
+
+    Raises
+    ------
+    ValueError
+        If they are numbers, their number is wrong, or one is missing, repeated or out of order.
+    """
+    if np.asarray(dates).dtype.kind in "iuf":
+        raise ValueError("dates are numbers; pass datetimes, or strings such as '2020-01-31'.")
+    index = pd.DatetimeIndex(dates)
+    if len(index) != n_days:
+        raise ValueError(f"dates has {len(index)} entries for {n_days} days.")
+    if index.hasnans:
+        raise ValueError(f"dates are missing at position {np.flatnonzero(index.isna())[0]}.")
+    if not index.is_unique:
+        repeated = index[index.duplicated()].unique()
+        raise ValueError(
+            f"dates must be unique; {len(repeated)} are repeated, "
+            f"the first {_show_date(repeated[0])}."
+        )
+    if not index.is_monotonic_increasing:
+        late = int(np.flatnonzero(index[1:] < index[:-1])[0])
+        raise ValueError(
+            f"dates must be sorted; {_show_date(index[late])} stands before "
+            f"{_show_date(index[late + 1])} at position {late}."
+        )
+    return index
+
+
+def _show_date(date: pd.Timestamp) -> str:
+    return str(date.date()) if date == date.normalize() else str(date)
+
+
+def name_day(days: Sequence[Any] | pd.Index | None, row: int) -> str:
+    """Name a row: by its date without an idle time of day, its label, or its position.
+
+    Parameters
+    ----------
+    days : sequence or None
+        Names of the rows.
+    row : int
+        Position.
+    """
+    day = row if days is None else days[row]
+    return _show_date(day) if isinstance(day, pd.Timestamp) else str(day)
+
+
+def index_dates(rows: ArrayLike | pd.DataFrame, what: str) -> pd.DatetimeIndex | None:
+    """Return the dates by which a DataFrame is indexed, checked.
+
+    Parameters
+    ----------
+    rows : array-like or DataFrame
+        A day a row.
+    what : str
+        Its name, for the message.
+
+    Returns
+    -------
+    DatetimeIndex or None
+        None for an array, or a DataFrame whose rows are numbered.
+
+    Raises
+    ------
+    ValueError
+        If the index is neither of dates nor of numbers, or its dates are not in order.
+    """
+    if not isinstance(rows, pd.DataFrame) or len(rows) == 0:
+        return None
+    if isinstance(rows.index, pd.DatetimeIndex):
+        return check_dates(rows.index, len(rows))
+    if not is_numeric_dtype(rows.index.dtype):
+        raise ValueError(
+            f"the index of {what} starts with {rows.index[0]!r}, which is no date: turn it into "
+            "dates with pandas.to_datetime, or drop it if days are to count as consecutive."
+        )
+    return None
+
+
+def check_same_days(X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame) -> None:
+    """Raise unless the dates of features and targets are in order and, where both have, equal.
+
+    Parameters
+    ----------
+    X, y : array-like or DataFrame
+        Features and targets, a day a row.
+
+    Raises
+    ------
+    ValueError
+        Naming the first date at fault, or if an index holds neither dates nor numbers.
+    """
+    index_dates(X, "X")
+    index_dates(y, "y")
+    if not isinstance(X, pd.DataFrame) or not isinstance(y, pd.DataFrame) or len(X) != len(y):
+        return
+    if not X.index.equals(y.index):
+        row = int(np.flatnonzero(X.index != y.index)[0])
+        raise ValueError(
+            f"X and y differ in their index, first in row {row}: {name_day(X.index, row)} and "
+            f"{name_day(y.index, row)}. Both are indexed by the day on which the forecast is made."
+        )
+
+
+def check_time_order(index: pd.Index) -> None:
+    """Raise if an index holds dates that are missing, repeated or out of order.
+
+    Dates are datetimes, periods, and ISO 8601 text, as of a file that was read without parsing it.
+    """
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp()
+    elif index.inferred_type in {"string", "date", "datetime"}:
+        try:
+            index = pd.DatetimeIndex(pd.to_datetime(index, format="ISO8601"))
+        except ValueError:
+            return
+    if isinstance(index, pd.DatetimeIndex):
+        check_dates(index, len(index))

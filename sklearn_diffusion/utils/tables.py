@@ -1,0 +1,169 @@
+"""Input checks shared by the metrics: every error names the argument, rows and columns at fault."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from sklearn_diffusion.utils.dates import name_day
+
+__all__ = [
+    "MAX_NAMED",
+    "as_frame",
+    "as_pair",
+    "check_covariance",
+    "check_positive_integer",
+    "check_probabilities",
+    "check_real",
+    "check_same_columns",
+    "check_varying",
+    "is_real_dtype",
+    "name_some",
+]
+
+MAX_NAMED = 5
+
+
+def name_some(labels: list) -> str:
+    """Join the first few labels and count the rest."""
+    named = ", ".join(repr(label) for label in labels[:MAX_NAMED])
+    rest = len(labels) - MAX_NAMED
+    return f"{named} and {rest} more" if rest > 0 else named
+
+
+def as_frame(
+    values: ArrayLike | pd.DataFrame | pd.Series, name: str, *, min_rows: int = 2
+) -> pd.DataFrame:
+    """Return a finite float frame, whatever table was passed.
+
+    Parameters
+    ----------
+    values : array-like, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
+        The table. One-dimensional input is one column.
+    name : str
+        Name of the argument, for the errors.
+    min_rows : int, default=2
+        Least number of rows.
+
+    Returns
+    -------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Float64, with the labels of the input where it had some.
+
+    Raises
+    ------
+    ValueError
+        For non-numeric, empty, too short, NaN or infinite input.
+    """
+    if isinstance(values, pd.DataFrame):
+        frame = values
+    elif isinstance(values, pd.Series):
+        frame = values.to_frame()
+    else:
+        array = np.asarray(values)
+        if array.ndim not in (1, 2):
+            raise ValueError(f"{name} must be 1-D or 2-D, got an array of shape {array.shape}.")
+        frame = pd.DataFrame(array)
+    if frame.shape[1] == 0 or len(frame) < min_rows:
+        raise ValueError(
+            f"{name} must have at least {min_rows} rows and one column, got shape {frame.shape}."
+        )
+    check_real(frame, name)
+    frame = frame.astype(float)
+    rows, columns = np.nonzero(~np.isfinite(frame.to_numpy()))
+    if len(rows):
+        cells = [
+            (name_day(frame.index, i), frame.columns[j])
+            for i, j in zip(rows[:MAX_NAMED], columns[:MAX_NAMED], strict=True)
+        ]
+        shown = ", ".join(f"(row {row}, column {column!r})" for row, column in cells)
+        raise ValueError(f"{name} has {len(rows)} NaN or infinite value(s), first at {shown}.")
+    return frame
+
+
+def check_real(frame: pd.DataFrame, name: str) -> None:
+    """Raise if the dtype of a column is not of real numbers, naming the column."""
+    text = [column for column, kind in frame.dtypes.items() if not is_real_dtype(kind)]
+    if text:
+        raise ValueError(f"{name} must be real numbers; not so in column(s) {name_some(text)}.")
+
+
+def is_real_dtype(dtype: object) -> bool:
+    """Whether a column of this dtype holds real numbers."""
+    return pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
+
+
+def check_same_columns(
+    reference: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str
+) -> None:
+    """Raise unless two frames from `as_frame` have the same columns in the same order.
+
+    Labels are compared only where both sides carry some, so that an unnamed array of samples can
+    be set against a labelled panel.
+    """
+    if reference.shape[1] != other.shape[1]:
+        raise ValueError(
+            f"{name} and {other_name} must have the same columns, "
+            f"got {reference.shape[1]} and {other.shape[1]}."
+        )
+    unlabelled = pd.RangeIndex(reference.shape[1])
+    labelled = not (reference.columns.equals(unlabelled) or other.columns.equals(unlabelled))
+    # A lone column is a series: comparing "SPX" with its model's "SPX simulated" is no mistake.
+    if labelled and reference.shape[1] > 1 and not reference.columns.equals(other.columns):
+        differing = [b for a, b in zip(reference.columns, other.columns, strict=True) if a != b]
+        raise ValueError(
+            f"the columns of {other_name} differ from those of {name} in name or order: "
+            f"{name_some(differing)}."
+        )
+
+
+def as_pair(
+    real: ArrayLike, synthetic: ArrayLike, *, min_rows: int = 2
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Check real and synthetic rows and return them as frames with the same columns."""
+    real_frame = as_frame(real, "real", min_rows=min_rows)
+    synthetic_frame = as_frame(synthetic, "synthetic", min_rows=min_rows)
+    check_same_columns(real_frame, synthetic_frame, "real", "synthetic")
+    return real_frame, synthetic_frame
+
+
+def check_varying(frame: pd.DataFrame, name: str) -> None:
+    """Raise if a column is constant, naming it."""
+    values = frame.to_numpy()
+    constant = [frame.columns[j] for j in np.flatnonzero((values == values[0]).all(axis=0))]
+    if constant:
+        raise ValueError(f"{name} has constant column(s): {name_some(constant)}.")
+
+
+def check_covariance(covariance: ArrayLike, name: str = "covariance") -> np.ndarray:
+    """Return a finite, symmetric float matrix or raise."""
+    frame = as_frame(covariance, name, min_rows=1)
+    matrix = frame.to_numpy()
+    if matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{name} must be square, got shape {matrix.shape}.")
+    gap = np.abs(matrix - matrix.T)
+    if gap.max() > 1e-8 * np.abs(matrix).max():
+        i, j = np.unravel_index(gap.argmax(), gap.shape)
+        raise ValueError(
+            f"{name} must be symmetric; the entries for {frame.columns[i]!r} and "
+            f"{frame.columns[j]!r} are {matrix[i, j]:g} and {matrix[j, i]:g}."
+        )
+    return matrix
+
+
+def check_probabilities(q: ArrayLike, name: str = "q") -> np.ndarray:
+    """Return strictly increasing probabilities inside (0, 1) or raise."""
+    q = np.atleast_1d(np.asarray(q, dtype=float))
+    if q.ndim != 1 or q.size == 0 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any():
+        raise ValueError(f"{name} must increase strictly inside (0, 1), got {q.tolist()}.")
+    return q
+
+
+def check_positive_integer(value: object, name: str) -> int:
+    """Return a positive int or raise."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+    return int(value)

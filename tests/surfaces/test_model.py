@@ -1,0 +1,316 @@
+"""Networks of the surface forecaster: every option runs, and a network stays only if it helps."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from skorch.callbacks import Callback
+
+from sklearn_diffusion import ConditionalIVSurfaceForecaster, make_forecast_frame
+from sklearn_diffusion.arbitrage import arbitrage_penalty
+from sklearn_diffusion.datasets import make_iv_surfaces
+from sklearn_diffusion.diffusion import CorrectedDenoiser, NetworkDenoiser, ScaleMixtureDenoiser
+from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.metrics import crps
+from sklearn_diffusion.surfaces.model import CodedPenalty, RotatedNetwork, UniformSteps
+from sklearn_diffusion.surfaces.penalty import ArbitragePenalty
+from sklearn_diffusion.training import loop as training
+
+GRIDS = {
+    "9x9": SurfaceGrid.paper(),
+    "7x4": SurfaceGrid([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3], [1 / 12, 0.25, 0.5, 1.0]),
+    "2x3": SurfaceGrid([0.9, 1.1], [1 / 12, 0.5, 1.0]),
+}
+BRIEF = {"max_epochs": 2, "n_diffusion_steps": 20, "n_sampling_steps": 5}
+
+
+@pytest.fixture(scope="module")
+def frames():
+    made = {}
+    for name, grid in GRIDS.items():
+        market = make_iv_surfaces(122, grid=grid, random_state=0)
+        made[name] = make_forecast_frame(
+            market.surfaces, market.spot, market.vix, dates=market.dates
+        )
+    return made
+
+
+def weekly_market(n_days=900, grid=GRIDS["2x3"]):
+    """Volatilities move five times as much over a weekend, which the closed form cannot know."""
+    rng = np.random.RandomState(0)
+    dates = pd.bdate_range("2015-01-01", periods=n_days)
+    size = np.where(dates.day_of_week == 0, 0.05, 0.01)
+    moves = size[:, None] * rng.normal(size=(n_days, grid.n_cells))
+    surfaces = 0.2 * np.exp((moves + rng.normal(size=(n_days, 1)) * 1e-3).cumsum(axis=0) / 4)
+    spot = 100 * np.exp(0.01 * rng.normal(size=n_days).cumsum())
+    return make_forecast_frame(surfaces, spot, np.full(n_days, 20.0), dates=dates, grid=grid)
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"network": "mlp", "closed_form": False},
+        {"network": "unet"},
+        {"network": "unet", "closed_form": False, "parameterization": "x0", "sampler": "ddim"},
+        {"network": "mlp", "target": "level", "closed_form": False, "schedule": "linear"},
+        {"network": "mlp", "closed_form": False, "arbitrage_weight": 0.01, "clip_denoised": 4.0},
+        {"network": "mlp", "arbitrage_weight": 0.01, "arbitrage_form": "iv", "ema_decay": None},
+    ],
+    ids=lambda options: "-".join(str(value) for value in options.values()),
+)
+def test_options(grid, options, frames):
+    X, y = frames[grid]
+    forecaster = ConditionalIVSurfaceForecaster(GRIDS[grid], **BRIEF, **options, random_state=0)
+    samples = forecaster.fit(X[:110], y[:110]).sample(X[110:], 6)
+    assert samples.shape == (6, 10, GRIDS[grid].n_cells)
+    assert (np.isfinite(samples) & (samples > 0)).all()
+    for curve in ("loss_curve_", "validation_loss_curve_", "learning_rate_curve_"):
+        assert getattr(forecaster, curve).shape == (2,)
+        assert np.isfinite(getattr(forecaster, curve)).all()
+    assert (forecaster.network_gain_ is None) == (not forecaster.closed_form)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_the_model_of_the_paper(grid, frames):
+    X, y = frames[grid]
+    forecaster = ConditionalIVSurfaceForecaster.paper(
+        GRIDS[grid], max_epochs=2, n_diffusion_steps=20, n_sampling_steps=20, random_state=0
+    )
+    samples = forecaster.fit(X[:110], y[:110]).sample(X[110:], 6)
+    assert samples.shape == (6, 10, GRIDS[grid].n_cells)
+    assert (np.isfinite(samples) & (samples > 0)).all()
+    assert isinstance(forecaster.denoiser_, NetworkDenoiser)
+
+
+def test_the_paper_s_configuration():
+    forecaster = ConditionalIVSurfaceForecaster.paper()
+    expected = {
+        "grid": SurfaceGrid.paper(),
+        "target": "level",
+        "closed_form": False,
+        "network": "unet",
+        "channels": (16, 30),
+        "parameterization": "epsilon",
+        "schedule": "cosine",
+        "n_diffusion_steps": 500,
+        "sampler": "ddpm",
+        "n_sampling_steps": 500,
+        "arbitrage_weight": 0.01,
+        "arbitrage_form": "price",
+        "lr": 3e-4,
+        "batch_size": 64,
+        "max_epochs": 2000,
+        "plateau_factor": 0.8,
+        "plateau_patience": 300,
+        "clip_norm": 0.15,
+    }
+    assert expected.items() <= forecaster.get_params().items()
+    assert ConditionalIVSurfaceForecaster.paper(lr=0.1).lr == 0.1
+
+
+def test_without_a_network_nothing_is_trained(frames):
+    X, y = frames["7x4"]
+    forecaster = ConditionalIVSurfaceForecaster(GRIDS["7x4"], network=None).fit(X, y)
+    assert forecaster.net_ is None
+    assert forecaster.network_gain_ is None
+    assert len(forecaster.loss_curve_) == 0
+
+
+# --- a network must earn its place ---------------------------------------------------------------
+
+
+def test_a_network_that_learns_nothing_is_dropped(frames):
+    X, y = frames["7x4"]
+    with_network, without = (
+        ConditionalIVSurfaceForecaster(GRIDS["7x4"], network=network, random_state=0).fit(X, y)
+        for network in ("mlp", None)
+    )
+    gain, error = with_network.network_gain_
+    assert gain <= 2 * error
+    assert isinstance(with_network.denoiser_, ScaleMixtureDenoiser)
+    assert_allclose(with_network.sample(X[-5:], 8), without.sample(X[-5:], 8), rtol=1e-5)
+
+
+def test_a_network_that_learns_something_is_kept():
+    X, y = weekly_market()
+    forecaster = ConditionalIVSurfaceForecaster(
+        GRIDS["2x3"], lr=5e-3, max_epochs=30, random_state=0
+    ).fit(X[:700], y[:700])
+    gain, error = forecaster.network_gain_
+    assert gain > 2 * error
+    assert isinstance(forecaster.denoiser_, CorrectedDenoiser)
+    assert forecaster.validation_loss_curve_[-1] < forecaster.validation_loss_curve_[0]
+    held_out, truth = X[700:], y[700:].to_numpy()
+    samples = forecaster.sample(held_out, 200)
+    spread = np.log(samples).std(axis=0).mean(axis=1)
+    before_weekend = held_out.index.day_of_week == 4
+    assert spread[before_weekend].mean() > 1.2 * spread[~before_weekend].mean()
+    closed_form = ConditionalIVSurfaceForecaster(GRIDS["2x3"], network=None, random_state=0)
+    rival = closed_form.fit(X[:700], y[:700]).sample(held_out, 200)
+    assert crps(truth, samples, log=True) < 0.97 * crps(truth, rival, log=True)
+
+
+def test_one_day_is_no_evidence_for_a_network(frames):
+    X, y = frames["2x3"]
+    forecaster = ConditionalIVSurfaceForecaster(
+        GRIDS["2x3"], validation_fraction=1e-3, max_epochs=2, random_state=0
+    ).fit(X, y)
+    assert forecaster.network_gain_[1] == np.inf
+    assert isinstance(forecaster.denoiser_, ScaleMixtureDenoiser)
+
+
+# --- interrupts ----------------------------------------------------------------------------------
+
+
+class Interrupt(Callback):
+    """Press Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) > self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("n_epochs", [0, 2])
+@pytest.mark.parametrize("closed_form", [True, False])
+def test_an_interrupt_leaves_a_usable_model(n_epochs, closed_form, frames, monkeypatch):
+    train = training.train_denoiser
+
+    def interrupted(*arguments, callbacks=(), **options):
+        callbacks = [*callbacks, ("interrupt", Interrupt(n_epochs))]
+        return train(*arguments, callbacks=callbacks, **options)
+
+    monkeypatch.setattr(training, "train_denoiser", interrupted)
+    X, y = frames["2x3"]
+    forecaster = ConditionalIVSurfaceForecaster(
+        GRIDS["2x3"], closed_form=closed_form, max_epochs=50, n_sampling_steps=5, random_state=0
+    ).fit(X, y)
+    for curve in ("loss_curve_", "validation_loss_curve_", "learning_rate_curve_"):
+        assert len(getattr(forecaster, curve)) == n_epochs
+    samples = forecaster.sample(X[-5:], 6)
+    assert (np.isfinite(samples) & (samples > 0)).all()
+
+
+# --- samplers ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A forecaster whose samples come from a network, and days to judge them by."""
+    X, y = weekly_market()
+    forecaster = ConditionalIVSurfaceForecaster(
+        GRIDS["2x3"], closed_form=False, lr=5e-3, max_epochs=30, random_state=0
+    ).fit(X[:700], y[:700])
+    return forecaster, X[700::4], y[700::4].to_numpy()
+
+
+@pytest.fixture(scope="module")
+def closed_form():
+    X, y = weekly_market()
+    forecaster = ConditionalIVSurfaceForecaster(GRIDS["2x3"], network=None, random_state=0)
+    return forecaster.fit(X[:700], y[:700]), X[700:], y[700:].to_numpy()
+
+
+@pytest.mark.parametrize("model", ["closed_form", pytest.param("trained", marks=pytest.mark.slow)])
+def test_few_steps_are_as_good_as_five_hundred(model, request):
+    forecaster, X, y = request.getfixturevalue(model)
+    scores = {}
+    for sampler, n_steps in {"multistep": 16, "ddpm": 500}.items():
+        forecaster.set_params(sampler=sampler, n_sampling_steps=n_steps)
+        scores[sampler] = crps(y, forecaster.sample(X, 300), log=True)
+    forecaster.set_params(sampler="multistep", n_sampling_steps=16)
+    assert scores["multistep"] < 1.01 * scores["ddpm"]
+
+
+def test_bounded_estimates_bound_the_samples(closed_form):
+    forecaster, X, _ = closed_form
+    features = forecaster._split(X)
+    w = {}
+    for bound in (None, 2.0):
+        forecaster.set_params(clip_denoised=bound)
+        drawn = forecaster.sample(X, 300)
+        w[bound] = np.stack([forecaster.coding_.encode(features, day) for day in drawn])
+    forecaster.set_params(clip_denoised=None)
+    assert np.abs(w[2.0]).max() < np.abs(w[None]).max()
+    assert np.abs(w[2.0]).max() < 2.5
+
+
+# --- arbitrage -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_penalty_lowers_arbitrage():
+    grid = GRIDS["7x4"]
+    market = make_iv_surfaces(402, grid=grid, random_state=0)
+    X, y = make_forecast_frame(market.surfaces, market.spot, market.vix, dates=market.dates)
+    phi = {0.0: 0.0, 5.0: 0.0}
+    for weight, seed in product(phi, (0, 2)):
+        forecaster = ConditionalIVSurfaceForecaster(
+            grid,
+            target="level",
+            closed_form=False,
+            lr=3e-3,
+            max_epochs=60,
+            patience=None,
+            ema_decay=0.98,
+            arbitrage_weight=weight,
+            random_state=seed,
+        ).fit(X[:350], y[:350])
+        phi[weight] += arbitrage_penalty(forecaster.sample(X[350:], 100), grid).mean()
+    assert phi[0.0] > 1e-4
+    assert phi[5.0] < 0.7 * phi[0.0]
+
+
+def test_coded_penalty_is_the_penalty_of_the_volatilities(rng):
+    grid = GRIDS["7x4"]
+    n = grid.n_cells
+    basis, w = (
+        torch.from_numpy(rng.normal(size=(n, n)) / n),
+        torch.from_numpy(rng.normal(size=(5, n))),
+    )
+    offset = np.log(0.2) + 0.3 * rng.normal(size=(5, n))
+    scale = rng.uniform(0.1, 1, size=(5, 1))
+    context = torch.from_numpy(np.hstack([offset, scale]))
+    volatility = np.exp(offset + scale * (w.numpy() @ basis.numpy()))
+    for form in ("price", "iv"):
+        penalty = CodedPenalty(grid, form, basis)(w, context)
+        expected = ArbitragePenalty(grid, form=form)(torch.from_numpy(volatility))
+        assert (penalty > 0).all()
+        torch.testing.assert_close(penalty, expected)
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def test_steps_are_whole_and_uniform():
+    u = torch.linspace(0, 1, 10_001, dtype=torch.float64)
+    steps = UniformSteps(20)(u)
+    values, counts = np.unique(steps.numpy(), return_counts=True)
+    assert_array_equal(values, np.arange(1, 21))
+    assert np.ptp(counts) <= 2
+
+
+def test_rotated_networks_see_cells():
+    axes = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(0)))[0]
+    seen = []
+
+    class Halve(torch.nn.Module):
+        def forward(self, x_t, t, condition):
+            seen.append(x_t)
+            return x_t / 2
+
+    cells = torch.arange(8.0).reshape(2, 4)
+    output = RotatedNetwork(Halve(), axes)(cells @ axes, torch.tensor(0.5))
+    torch.testing.assert_close(seen[0], cells)
+    torch.testing.assert_close(output, cells @ axes / 2)
