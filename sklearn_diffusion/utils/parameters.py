@@ -1,0 +1,85 @@
+"""Parameters that are objects with parameters of their own, or strings that stand for them.
+
+A part of an estimator (its sampler, its schedule, its score model) is given as an object, whose
+parameters `get_params`, `clone` and searches see as ``part__name``, or as a string, the shorthand
+for the object with its defaults. A string has no parameters: setting one would have no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from sklearn.base import BaseEstimator
+
+__all__ = ["NestedParametersMixin", "resolve_part"]
+
+
+class NestedParametersMixin:
+    """Refuse to set a parameter of a part that is given by name."""
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, of the estimator or of its parts.
+
+        Parameters
+        ----------
+        **params
+            By name; those of a part as ``part__name``.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown, or a part is a string or None, which has no parameters.
+        """
+        known = self.get_params(deep=False)  # type: ignore[attr-defined]
+        for key in params:
+            name, nested, own = key.partition("__")
+            part = params.get(name, known.get(name))
+            if nested and name in known and not hasattr(part, "set_params"):
+                raise ValueError(
+                    f"{key} cannot be set while {name}={part!r}, which has no parameters of its "
+                    f"own: give {name} as an object, for which {part!r} is at most a shorthand, "
+                    f"and set {own} on it."
+                )
+        return super().set_params(**params)  # type: ignore[misc]
+
+
+def resolve_part(value: Any, name: str, shorthands: Mapping[Any, Callable[[], Any]]) -> Any:
+    """Return the object that a parameter stands for, its own parameters checked.
+
+    Parameters
+    ----------
+    value : object or shorthand
+        As given by the user.
+    name : str
+        Of the parameter, for the message.
+    shorthands : mapping of shorthand to callable
+        What makes the object that a string stands for.
+
+    Returns
+    -------
+    part : object
+        The user's own object where one was given: it is used as it is, not copied.
+
+    Raises
+    ------
+    ValueError
+        If a string is not among the shorthands, or a parameter of the object is impossible.
+    """
+    if value is None or isinstance(value, str):
+        if value not in shorthands:
+            raise ValueError(
+                f"{name}={value!r} is none of {', '.join(map(repr, shorthands))}, and no object."
+            )
+        value = shorthands[value]()
+    if isinstance(value, type):
+        raise ValueError(
+            f"{name} is the class {value.__name__}; give an object: {value.__name__}()."
+        )
+    if isinstance(value, BaseEstimator):
+        value._validate_params()
+    return value
