@@ -23,7 +23,7 @@ from skorch.callbacks import Callback, LRScheduler
 
 from sklearn_diffusion.datasets import load_sp500_returns
 from sklearn_diffusion.diffusion import HermiteUnits, NetworkDenoiser, VariancePreserving
-from sklearn_diffusion.nets import HiddenLayer
+from sklearn_diffusion.nets import HiddenLayerNetwork
 from sklearn_diffusion.training.loop import fit_monte_carlo
 from sklearn_diffusion.training.loss import DenoisingLoss
 from sklearn_diffusion.training.quadrature import QuadratureObjective
@@ -40,7 +40,7 @@ class Problem:
     """The network at its random start, its data and its exact loss."""
 
     dtype: torch.dtype
-    network: HiddenLayer = field(init=False)
+    network: HiddenLayerNetwork = field(init=False)
     denoiser: NetworkDenoiser = field(init=False)
     objective: QuadratureObjective = field(init=False)
 
@@ -50,7 +50,7 @@ class Problem:
         x_0 = z.to(self.dtype)
         schedule = VariancePreserving([1.0], 0.0, t_max=0.9999)
         times = schedule.times(N_TIMES - 1, t_min=T_MIN, spacing="log_snr").flip(0).to(x_0)
-        self.network = HiddenLayer(
+        self.network = HiddenLayerNetwork(
             x_0.shape[1],
             N_UNITS,
             HermiteUnits(n_nodes=N_HERMITE),

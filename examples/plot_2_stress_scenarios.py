@@ -2,8 +2,8 @@
 Stress scenarios by conditioning
 ================================
 
-What happens to the rest of the book when one stock falls? A fitted law answers by conditioning on a
-partial observation, without looking for days on which it happened.
+What happens to the rest of the book when one stock falls? A fitted distribution answers by
+conditioning on a partial observation, without looking for days on which it happened.
 """
 
 # %%
@@ -23,7 +23,7 @@ model = DiffusionCovarianceEstimator(half_life=None, random_state=0).fit(train)
 # %%
 # JPMorgan falls by 5 to 10 %
 # ---------------------------
-# A pair of numbers bounds a return. The other nineteen follow their conditional law.
+# A pair of numbers bounds a return. The other nineteen follow their conditional distribution.
 
 fall = (-0.10, -0.05)
 scenarios = pd.DataFrame(
@@ -35,7 +35,7 @@ print(f"{len(happened)} unseen days of such a fall; mean returns in percent:")
 print((100 * means.sort_values("scenarios")).round(1).head(8))
 
 # %%
-# A Gaussian law would answer by linear regression: a fall of 6.5 % moves every other stock by its
+# A Gaussian would answer by linear regression: a fall of 6.5 % moves every other stock by its
 # beta, and their volatility stays what it is on a quiet day. Here a large fall makes a turbulent
 # state likely, so the whole market is wilder.
 

@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "embedding": ["FiLM", "SinusoidalEmbedding", "seeded_init"],
-        "hidden_layer": ["HiddenLayer"],
+        "hidden_layer": ["HiddenLayerNetwork"],
         "mlp": ["FiLMMLP"],
         "unet": ["ConditionalUNet"],
     },

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from sklearn_diffusion.diffusion.quadrature import CosineUnits, Units
 
-__all__ = ["HiddenLayer"]
+__all__ = ["HiddenLayerNetwork"]
 
 
-class HiddenLayer(nn.Module):
+class HiddenLayerNetwork(nn.Module):
     r"""One hidden layer, :math:`A(t) \phi(B x + c) + a_0(t)` (paper B, eq. (71)).
 
     The output layer is tabulated at `nodes` and interpolated linearly in between (constant

@@ -20,10 +20,6 @@ from sklearn_diffusion.returns.observations import Conditioning
 
 __all__ = ["ConditionalMixture", "draw_truncated_normal", "log_interval_mass"]
 
-# Draws that estimate a component's probability of several intervals, candidates per scenario, and
-# Gibbs sweeps that take out what bias so few candidates leave.
-N_PILOT, N_CANDIDATES, N_SWEEPS = 32, 10, 5
-
 # Probabilities of components given values of their own for every scenario that are held at a time.
 BLOCK_SIZE = 2**20
 
@@ -41,18 +37,30 @@ class SharedShapeMixture(Protocol):
 
 
 class ConditionalMixture:
-    """Law of a mixture given observed coordinates.
+    """Distribution of a mixture given observed coordinates.
 
     Parameters
     ----------
     mixture : SharedShapeMixture
-        Unconditional law.
+        Unconditional distribution.
     conditioning : Conditioning
         Observed coordinates, in the units of the mixture.
+    n_pilot, n_candidates, n_sweeps : int
+        For several intervals: draws that estimate a component's probability of them, candidates
+        per scenario, and Gibbs sweeps that take out what bias so few candidates leave.
     """
 
-    def __init__(self, mixture: SharedShapeMixture, conditioning: Conditioning):
+    def __init__(
+        self,
+        mixture: SharedShapeMixture,
+        conditioning: Conditioning,
+        *,
+        n_pilot: int,
+        n_candidates: int,
+        n_sweeps: int,
+    ):
         self.mixture = mixture
+        self.n_pilot, self.n_candidates, self.n_sweeps = n_pilot, n_candidates, n_sweeps
         self.shapes = mixture.shapes()
         self.observed = self._rarest_interval_first(conditioning)
 
@@ -76,7 +84,7 @@ class ConditionalMixture:
             than one interval.
         """
         observed = self.observed
-        candidates = N_CANDIDATES if len(observed.bounded) > 1 else 1
+        candidates = self.n_candidates if len(observed.bounded) > 1 else 1
         component = self._draw_components(n_samples, random_state)
         values = np.broadcast_to(observed.values, (n_samples, len(observed.fixed)))
         known, log_weight = self._draw_known(
@@ -94,10 +102,10 @@ class ConditionalMixture:
         if len(observed.values) == 1:
             log_p = self._log_joint(observed.values, intervals=len(observed.bounded) == 1)
             if len(observed.bounded) > 1:
-                pilots = np.arange(n_components).repeat(N_PILOT)
+                pilots = np.arange(n_components).repeat(self.n_pilot)
                 values = observed.values.repeat(len(pilots), axis=0)
                 _, log_weight = self._draw_known(pilots, values, random_state)
-                log_p += logsumexp(log_weight.reshape(n_components, N_PILOT), axis=1)
+                log_p += logsumexp(log_weight.reshape(n_components, self.n_pilot), axis=1)
             return random_state.choice(n_components, size=n_samples, p=_probabilities(log_p)[0])
         if len(observed.bounded) > 1:
             raise ValueError(
@@ -171,7 +179,7 @@ class ConditionalMixture:
         """Redraw the bounded coordinates in place, each given the others, in Gibbs sweeps."""
         observed = self.observed
         columns = np.concatenate([observed.fixed, observed.bounded])
-        for _ in range(N_SWEEPS):
+        for _ in range(self.n_sweeps):
             for i, (low, high) in enumerate(zip(observed.low, observed.high, strict=True)):
                 step = len(observed.fixed) + i
                 others = np.delete(np.arange(len(columns)), step)
@@ -224,7 +232,7 @@ def _probabilities(log_p: np.ndarray) -> np.ndarray:
     total = logsumexp(log_p, axis=1, keepdims=True)
     if not np.isfinite(total).all():
         raise ValueError(
-            "conditioning describes scenarios that have no probability under the fitted law."
+            "conditioning describes scenarios that have no probability under what was fitted."
         )
     p = np.exp(log_p - total)
     return p / p.sum(1, keepdims=True)

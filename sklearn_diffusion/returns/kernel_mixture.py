@@ -1,8 +1,8 @@
-r"""The default law of returns: training days diffused by the noise of their own volatility state.
+r"""Training days diffused by the noise of their own volatility state: a mixture of kernels.
 
 The forward process of a diffusion model, started from the training days and stopped early, has a
-law in closed form: a Gaussian around every contracted day. With noise of one size for all days
-that is a kernel density estimate, too smooth for calm days and too rough for turbulent ones.
+distribution in closed form: a Gaussian around every contracted day. With noise of one size for all
+days that is a kernel density estimate, too smooth for calm days and too rough for turbulent ones.
 Here day i follows a variance-preserving process whose noise is that of its state k: its centre
 c_k, its shape S_k and its own scale g_i (a Student-t in disguise, see `student_mixture`),
 
@@ -18,15 +18,18 @@ which a few days cannot resolve, are mostly noise. The result,
 
 is recoloured to have a given covariance exactly. It is sampled without error by the reverse process
 run to the stopping time, that is, by drawing a day and its forward noise; its denoiser, its
-density and its conditional laws are closed too.
+density and its conditional distributions are closed too.
 """
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.extmath import svd_flip
 
 from sklearn_diffusion.returns.conditional_mixture import ConditionalMixture
@@ -37,23 +40,48 @@ if TYPE_CHECKING:
     from sklearn_diffusion.diffusion.denoiser import GaussianMixtureDenoiser
     from sklearn_diffusion.diffusion.schedule import Schedule
 
-__all__ = ["StoppedLaw"]
-
-# Variance of the noise at the stopping time per unit of signal: in z-scored units, and in units of
-# each direction's own variance.
-NOISE, SPREAD = 1.3, 0.25
-# Volatility states at most, degrees of freedom of the Student-t within one, and the number of
-# directions along which each has a shape of its own.
-MAX_STATES, DOF, N_LEADING = 8, 4.0, 25
+__all__ = ["KernelMixture"]
 
 
-class StoppedLaw:
-    """Law of standardised returns: the stopped forward diffusion of the training days.
+class KernelMixture(BaseEstimator):
+    """Distribution of standardised returns: the stopped forward diffusion of the training days.
+
+    The defaults were chosen on twenty US stocks since 2005 by tests of samples against days left
+    out: tails and moments of portfolios, correlations, a classifier's accuracy, and the distance to
+    the nearest training day. They make scenarios; the covariance does not depend on them.
+
+    Parameters
+    ----------
+    noise : float, default=1.3
+        Variance of the noise per unit of signal, in z-scored units. Small values repeat the
+        training days, large ones make Student-t scenarios out of them.
+    spread : float, default=0.25
+        The same in units of each direction's own variance: the least noise of strong directions.
+    max_states : int, default=8
+        Largest number of volatility states, an even one.
+    days_per_state : int, default=50
+        Training days that a state takes at least; few days make few states.
+    dof : float, default=4.0
+        Degrees of freedom of the Student-t within a state.
+    n_leading : int, default=25
+        Number of directions along which each state has a shape of its own.
+    min_filling : float, default=0.05
+        Least variance, as a share of the noise, that makes up for what the days lack beyond the
+        leading directions. Chosen by judgement: it only keeps the distribution proper.
+    shape_prior, spread_prior, centre_prior : float, default=40, 5 and 5
+        Weights, in days, of the common shape in a state's own, of the common variances, and of
+        zero in its centre.
+    max_iter : int, default=20
+        EM iterations.
+    n_pilot, n_candidates, n_sweeps : int, default=32, 10 and 5
+        Given several intervals: draws that estimate a component's probability of them, candidates
+        per scenario, and Gibbs sweeps that take out the bias which so few candidates leave. Chosen
+        by judgement, as accuracy for time: more are more exact.
 
     Attributes
     ----------
     covariance_ : ndarray of shape (n_features, n_features)
-        Covariance of the law; its mean is zero.
+        Covariance of the distribution; its mean is zero.
     weights_ : ndarray of shape (n,)
         Weight of each component, a training day.
     means_ : ndarray of shape (n, n_features)
@@ -64,7 +92,57 @@ class StoppedLaw:
         Square root of the noise covariance of each state.
     """
 
-    def fit(self, z: np.ndarray, weights: np.ndarray, covariance: np.ndarray) -> StoppedLaw:
+    _parameter_constraints: dict = {
+        "noise": [Interval(Real, 0, None, closed="neither")],
+        "spread": [Interval(Real, 0, None, closed="left")],
+        "max_states": [Interval(Integral, 1, None, closed="left")],
+        "days_per_state": [Interval(Integral, 1, None, closed="left")],
+        "dof": [Interval(Real, 0, None, closed="neither")],
+        "n_leading": [Interval(Integral, 1, None, closed="left")],
+        "min_filling": [Interval(Real, 0, None, closed="neither")],
+        "shape_prior": [Interval(Real, 0, None, closed="neither")],
+        "spread_prior": [Interval(Real, 0, None, closed="left")],
+        "centre_prior": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_pilot": [Interval(Integral, 1, None, closed="left")],
+        "n_candidates": [Interval(Integral, 1, None, closed="left")],
+        "n_sweeps": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        noise: float = 1.3,
+        spread: float = 0.25,
+        max_states: int = 8,
+        days_per_state: int = 50,
+        dof: float = 4.0,
+        n_leading: int = 25,
+        min_filling: float = 0.05,
+        shape_prior: float = 40.0,
+        spread_prior: float = 5.0,
+        centre_prior: float = 5.0,
+        max_iter: int = 20,
+        n_pilot: int = 32,
+        n_candidates: int = 10,
+        n_sweeps: int = 5,
+    ):
+        self.noise = noise
+        self.spread = spread
+        self.max_states = max_states
+        self.days_per_state = days_per_state
+        self.dof = dof
+        self.n_leading = n_leading
+        self.min_filling = min_filling
+        self.shape_prior = shape_prior
+        self.spread_prior = spread_prior
+        self.centre_prior = centre_prior
+        self.max_iter = max_iter
+        self.n_pilot = n_pilot
+        self.n_candidates = n_candidates
+        self.n_sweeps = n_sweeps
+
+    def fit(self, z: np.ndarray, weights: np.ndarray, covariance: np.ndarray) -> KernelMixture:
         """Fit to standardised days.
 
         Parameters
@@ -74,7 +152,11 @@ class StoppedLaw:
         weights : ndarray of shape (n,)
             Weights of the days; they sum to one.
         covariance : ndarray of shape (n_features, n_features)
-            Positive definite covariance that the law shall have.
+            Positive definite covariance that the distribution shall have.
+
+        Returns
+        -------
+        self : KernelMixture
         """
         n, d = z.shape
         eigenvalues, vectors = eigh(covariance)
@@ -83,20 +165,25 @@ class StoppedLaw:
         eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
         colour = vectors * np.sqrt(eigenvalues)
         u = z @ (vectors / np.sqrt(eigenvalues))
-        m = min(d, N_LEADING)
-        memory = eigenvalues / ((1 + SPREAD) * eigenvalues + NOISE)
+        m = min(d, self.n_leading)
+        memory = eigenvalues / ((1 + self.spread) * eigenvalues + self.noise)
         fresh = 1 - memory
         # Beyond the leading directions the noise makes up for what the contracted days lack of
         # unit variance. With fewer days than directions they lack nearly all of it.
         spread = weights @ u[:, m:] ** 2
-        filling = np.clip(1 - memory[m:] * spread, 0.05, None) / fresh[m:]
+        filling = np.clip(1 - memory[m:] * spread, self.min_filling, None) / fresh[m:]
         states = fit_volatility_states(
             u[:, :m],
             (u[:, m:] ** 2 / filling).sum(1),
             d - m,
             weights * n,
-            max_states=MAX_STATES,
-            dof=DOF,
+            max_states=self.max_states,
+            days_per_state=self.days_per_state,
+            dof=self.dof,
+            shape_prior=self.shape_prior,
+            spread_prior=self.spread_prior,
+            centre_prior=self.centre_prior,
+            max_iter=self.max_iter,
         )
         moved = np.sqrt(memory) * u
         moved[:, :m] += (1 - np.sqrt(memory[:m])) * states.centre[states.state]
@@ -109,9 +196,9 @@ class StoppedLaw:
             roots[k, range(m, d), range(m, d)] = np.sqrt(states.level[k] * filling)
         roots *= np.sqrt(fresh)[:, None]
         mass = np.bincount(states.state, weights * states.scale, minlength=n_states)
-        law = (moved * weights[:, None]).T @ moved
-        law += np.einsum("k,kij,klj->il", mass, roots, roots, optimize=True)
-        recolour = solve_triangular(cholesky(law, lower=True), colour.T, lower=True, trans="T").T
+        total = (moved * weights[:, None]).T @ moved
+        total += np.einsum("k,kij,klj->il", mass, roots, roots, optimize=True)
+        recolour = solve_triangular(cholesky(total, lower=True), colour.T, lower=True, trans="T").T
 
         self.covariance_ = covariance
         self.weights_ = weights
@@ -126,7 +213,7 @@ class StoppedLaw:
         random_state: np.random.RandomState,
         conditioning: Conditioning | None = None,
     ) -> np.ndarray:
-        """Draw from the law, exactly.
+        """Draw exactly.
 
         Days are drawn systematically: each appears in proportion to its weight, to within one.
 
@@ -144,7 +231,14 @@ class StoppedLaw:
         z : ndarray of shape (n_samples, n_features)
         """
         if conditioning is not None:
-            return ConditionalMixture(self, conditioning).sample(n_samples, random_state)
+            given = ConditionalMixture(
+                self,
+                conditioning,
+                n_pilot=self.n_pilot,
+                n_candidates=self.n_candidates,
+                n_sweeps=self.n_sweeps,
+            )
+            return given.sample(n_samples, random_state)
         day = _systematic(self.weights_, n_samples, random_state)
         z = random_state.standard_normal((n_samples, self.means_.shape[1]))
         z *= np.sqrt(self.scale_[day])[:, None]
@@ -159,7 +253,7 @@ class StoppedLaw:
         return self.roots_ @ self.roots_.mT
 
     def to_denoiser(self, schedule: Schedule) -> GaussianMixtureDenoiser:
-        """Exact denoiser E[z_0 | z_t] of the law, one component per training day.
+        """Exact denoiser E[z_0 | z_t], one component per training day.
 
         Parameters
         ----------

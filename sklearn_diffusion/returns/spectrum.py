@@ -17,8 +17,6 @@ from sklearn_diffusion.utils.weights import recency_weights
 
 __all__ = ["Spectrum"]
 
-RECENT_HALF_LIFE, RECENT_WEIGHT = 5.0, 0.4
-
 # Relative to the largest: sample eigenvalues below it are null but for rounding.
 EIGENVALUE_ROUNDING = 1e-10
 
@@ -76,7 +74,7 @@ class Spectrum:
             clean = isotonic_regression(clean)
         return cls(scale, vectors, clean[-len(observed) :], clean[0], observed)
 
-    def updated(self, x: np.ndarray) -> Spectrum:
+    def updated(self, x: np.ndarray, half_life: float, weight: float) -> Spectrum:
         r"""Bring volatilities and factors up to date with the last days.
 
         Eigenvalues above one are signal: the diffusion's own noise has unit variance in these
@@ -94,10 +92,18 @@ class Spectrum:
         ----------
         x : ndarray of shape (n, d)
             The days of the fit, in time order.
+        half_life : float
+            Days after which one of the last days counts half.
+        weight : float
+            The weight :math:`\rho` of the last days, in [0, 1].
+
+        Returns
+        -------
+        spectrum : Spectrum
         """
-        # The weight of earlier days has halved forty times.
-        last = x[-int(40 * RECENT_HALF_LIFE) :]
-        weights = recency_weights(len(last), RECENT_HALF_LIFE)
+        # The weight of earlier days has halved forty times, down to rounding error.
+        last = x[-int(np.ceil(40 * half_life)) :]
+        weights = recency_weights(len(last), half_life)
         # A direction in which the days do not move has no scores.
         seen = self.sample_eigenvalues > EIGENVALUE_ROUNDING * self.sample_eigenvalues.max()
         scores = (last / self.scale) @ self.vectors[:, seen]
@@ -107,14 +113,14 @@ class Spectrum:
         factors = scores[:, signal[seen]]
         recent = (factors.T * weights) @ factors / np.exp(log_common)
         excess = np.sqrt(self.eigenvalues[signal] - 1)
-        change = RECENT_WEIGHT * (recent - np.eye(len(excess))) * np.outer(excess, excess)
+        change = weight * (recent - np.eye(len(excess))) * np.outer(excess, excess)
         vectors, eigenvalues = self.vectors.copy(), self.eigenvalues.copy()
         eigenvalues[signal], turn = np.linalg.eigh(np.diag(eigenvalues[signal]) + change)
         vectors[:, signal] = vectors[:, signal] @ turn
         # The mean log of variances from few days is below the log of their mean.
         half_freedom = 0.5 / (weights @ weights)
         log_common -= digamma(half_freedom) - np.log(half_freedom)
-        level = float(np.exp(RECENT_WEIGHT / 2 * log_common))
+        level = float(np.exp(weight / 2 * log_common))
         return replace(self, vectors=vectors, eigenvalues=eigenvalues, level=level)
 
     def stopped(self, stop_times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

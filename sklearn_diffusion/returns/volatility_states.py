@@ -1,4 +1,4 @@
-"""Volatility states of returns: a mixture of Student-t laws fitted by EM."""
+"""Volatility states of returns: a mixture of Student-t distributions fitted by EM."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from scipy.special import softmax
 
 __all__ = ["VolatilityStates", "fit_volatility_states"]
 
-# Weight of the common shape in a state's own, in days; and that of zero in a state's centre.
-SHAPE_PRIOR, SPREAD_PRIOR, CENTRE_PRIOR = 40.0, 5.0, 5.0
-
 # Of a direction in which no day moves that counts; whitened returns have about unit variance.
 LEAST_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True)
 class VolatilityStates:
-    """State and scale of every day, and the law of each state.
+    """State and scale of every day, and the distribution of each state.
 
     Attributes
     ----------
@@ -49,10 +46,14 @@ def fit_volatility_states(
     weights: np.ndarray,
     *,
     max_states: int,
+    days_per_state: int,
     dof: float,
-    max_iter: int = 20,
+    shape_prior: float,
+    spread_prior: float,
+    centre_prior: float,
+    max_iter: int,
 ) -> VolatilityStates:
-    r"""EM for a mixture of Student-t laws of whitened returns.
+    r"""EM for a mixture of Student-t distributions of whitened returns.
 
     State k is :math:`t_\nu(c_k, S_k)` on the leading directions with independent coordinates of
     variance :math:`v_k` on the others, which add their sum of squares to a day's distance. The
@@ -72,10 +73,15 @@ def fit_volatility_states(
     weights : ndarray of shape (n,)
         Weights of the days, of mean one.
     max_states : int
-        Largest number of states, an even one; there are at least 50 days to a state.
+        Largest number of states, an even one.
+    days_per_state : int
+        Days to a state at least; there are fewer states if need be.
     dof : float
         Degrees of freedom nu.
-    max_iter : int, default=20
+    shape_prior, spread_prior, centre_prior : float
+        Weights, in days, of the common shape in a state's own, of the common variances, and of
+        zero in its centre.
+    max_iter : int
         EM iterations.
 
     Returns
@@ -85,11 +91,12 @@ def fit_volatility_states(
     n, m = leading.shape
     d = m + n_remaining
     diagonal = np.ones(m)
-    # Volatility of a day, measured so that one asset's jump of its own makes no turbulent day.
+    # Volatility of a day, measured so that one asset's jump of its own makes no turbulent day. It
+    # has converged to three digits after ten rounds, and only starts the EM.
     for _ in range(10):
         volatility = ((leading**2 / diagonal).sum(1) + remainder + dof) / (d + dof)
         diagonal = np.maximum(weights @ (leading**2 / volatility[:, None]) / n, LEAST_VARIANCE)
-    first = _initial_states(leading[:, 0], volatility, min(max_states, n // 50) // 2)
+    first = _initial_states(leading[:, 0], volatility, min(max_states, n // days_per_state) // 2)
     n_states = first.max() + 1
     membership = np.eye(n_states)[first]
     scale = np.ones((n, n_states))
@@ -98,18 +105,17 @@ def fit_volatility_states(
         membership = membership * weights[:, None]
         days = membership.sum(0)
         precision = membership / scale
-        centre = precision.T @ leading / (precision.sum(0) + CENTRE_PRIOR)[:, None]
+        centre = precision.T @ leading / (precision.sum(0) + centre_prior)[:, None]
         residual = leading[None] - centre[:, None]
         scatter = np.einsum("nk,kni,knj->kij", precision, residual, residual, optimize=True)
         spread = np.diagonal(scatter, axis1=1, axis2=2)
         level = ((spread / diagonal).sum(1) + precision.T @ remainder + 1e-3) / (days * d + 1e-3)
         diagonal = np.maximum((spread / level[:, None]).sum(0) / n, LEAST_VARIANCE)
-        target = (spread + SPREAD_PRIOR * level[:, None] * diagonal) / (days + SPREAD_PRIOR)[
-            :, None
-        ]
+        target = spread + spread_prior * level[:, None] * diagonal
+        target /= (days + spread_prior)[:, None]
         shape = scatter
-        shape[:, range(m), range(m)] += SHAPE_PRIOR * target
-        shape /= (days + SHAPE_PRIOR)[:, None, None]
+        shape[:, range(m), range(m)] += shape_prior * target
+        shape /= (days + shape_prior)[:, None, None]
         for k in range(n_states):
             root = cholesky(shape[k], lower=True)
             distance = (solve_triangular(root, residual[k].T, lower=True) ** 2).sum(0)
@@ -125,7 +131,10 @@ def fit_volatility_states(
 
 
 def _initial_states(market: np.ndarray, volatility: np.ndarray, n_ranks: int) -> np.ndarray:
-    """Days whose market moved more than its deviation, and the others, each by volatility rank."""
+    """Days whose market moved more than its deviation, and the others, each by volatility rank.
+
+    Where EM starts, not what it finds: the threshold of one deviation has not been tuned.
+    """
     states = np.zeros(len(market), dtype=int)
     for stressed in (False, True) if n_ranks > 0 else ():
         days = np.flatnonzero((np.abs(market) > 1) == stressed)

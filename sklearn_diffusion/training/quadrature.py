@@ -10,7 +10,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from sklearn_diffusion.diffusion.quadrature import output_layer, residual_loss
 from sklearn_diffusion.diffusion.schedule import Schedule
-from sklearn_diffusion.nets.hidden_layer import HiddenLayer
+from sklearn_diffusion.nets.hidden_layer import HiddenLayerNetwork
 
 __all__ = ["QuadratureObjective"]
 
@@ -25,7 +25,7 @@ class QuadratureObjective:
 
     Parameters
     ----------
-    network : HiddenLayer
+    network : HiddenLayerNetwork
         Model.
     in_epsilon : bool
         Whether the network predicts the noise, instead of the residual.
@@ -43,7 +43,7 @@ class QuadratureObjective:
 
     def __init__(
         self,
-        network: HiddenLayer,
+        network: HiddenLayerNetwork,
         in_epsilon: bool,
         schedule: Schedule,
         x_0: Tensor,

@@ -24,6 +24,7 @@ import sklearn_diffusion
 from sklearn_diffusion import DiffusionCovarianceEstimator
 from sklearn_diffusion.datasets import load_sp500_returns
 from sklearn_diffusion.integrations.skfolio import SkfolioDiffusionCovariance
+from sklearn_diffusion.returns import EarlyStopping
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,9 @@ def test_is_the_estimator_and_one_of_skfolios(returns):
 
 
 def test_parameters_clone_and_pickle(returns):
-    adapted = clone(SkfolioDiffusionCovariance().set_params(stop_time=0.3, half_life=None))
-    assert (adapted.stop_time, adapted.half_life) == (0.3, None)
+    adapted = clone(SkfolioDiffusionCovariance(score_model=EarlyStopping()))
+    adapted.set_params(score_model__stop_time=0.3, half_life=None)
+    assert (adapted.score_model.stop_time, adapted.half_life) == (0.3, None)
     restored = pickle.loads(pickle.dumps(adapted.fit(returns)))
     np.testing.assert_array_equal(restored.covariance_, adapted.covariance_)
 
@@ -101,10 +103,10 @@ def test_other_optimisers_and_walk_forward(returns):
 
 
 def test_grid_search_in_two_processes(returns):
-    name = "prior_estimator__covariance_estimator__stop_time"
+    name = "prior_estimator__covariance_estimator__score_model__stop_time"
     searches = [
         GridSearchCV(
-            minimum_variance(SkfolioDiffusionCovariance()),
+            minimum_variance(SkfolioDiffusionCovariance(score_model=EarlyStopping())),
             {name: [0.1, 0.5, "auto"]},
             cv=TimeSeriesSplit(2),
             n_jobs=n_jobs,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sklearn_diffusion.diffusion import CosineUnits, HermiteUnits
-from sklearn_diffusion.nets import HiddenLayer
+from sklearn_diffusion.nets import HiddenLayerNetwork
 
 D, UNITS = 3, 7
 NODES = torch.tensor([0.05, 0.2, 0.5, 1.0], dtype=torch.float64)
@@ -18,7 +18,7 @@ def generator(seed=0):
 
 
 def network(nodes=NODES, skip=True, units=None, fill=True):
-    net = HiddenLayer(D, UNITS, units or HermiteUnits(), nodes, skip, generator())
+    net = HiddenLayerNetwork(D, UNITS, units or HermiteUnits(), nodes, skip, generator())
     if fill:
         with torch.no_grad():
             net.output.copy_(torch.randn(net.output.shape, generator=generator(1)))
@@ -82,13 +82,13 @@ def test_training_starts_from_zero_output():
 
 
 def test_standardised_data_give_pre_activations_of_unit_variance():
-    net = HiddenLayer(50, 4000, HermiteUnits(), NODES, True, generator())
+    net = HiddenLayerNetwork(50, 4000, HermiteUnits(), NODES, True, generator())
     spread = net.hidden_weight.detach().square().sum(1).mean()
     assert float(spread) == pytest.approx(1, rel=0.02)
 
 
 def test_cosine_units_start_with_a_uniform_phase():
-    net = HiddenLayer(2, 4000, CosineUnits(), NODES, True, generator())
+    net = HiddenLayerNetwork(2, 4000, CosineUnits(), NODES, True, generator())
     phase = net.hidden_bias.detach().numpy()
     assert phase.min() >= 0 and phase.max() <= 2 * math.pi
     counts, _ = np.histogram(phase, bins=8, range=(0, 2 * math.pi))
@@ -97,12 +97,12 @@ def test_cosine_units_start_with_a_uniform_phase():
 
 def test_the_generator_decides_the_hidden_layer():
     first, same = network(), network()
-    other = HiddenLayer(D, UNITS, HermiteUnits(), NODES, True, generator(9))
+    other = HiddenLayerNetwork(D, UNITS, HermiteUnits(), NODES, True, generator(9))
     torch.testing.assert_close(first.hidden_weight, same.hidden_weight, rtol=0, atol=0)
     assert (first.hidden_weight != other.hidden_weight).all()
 
 
 def test_dtype_follows_the_nodes():
-    net = HiddenLayer(D, UNITS, HermiteUnits(), NODES.float(), True, generator())
+    net = HiddenLayerNetwork(D, UNITS, HermiteUnits(), NODES.float(), True, generator())
     assert {p.dtype for p in net.parameters()} == {torch.float32}
     assert net(rows().float(), torch.tensor(0.3)).dtype == torch.float32

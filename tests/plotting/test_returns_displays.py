@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn_diffusion import DiffusionCovarianceEstimator
 from sklearn_diffusion.metrics import qq_points
 from sklearn_diffusion.plotting import LossCurveDisplay, QQDisplay, SpectrumDisplay
+from sklearn_diffusion.returns import EarlyStopping
 
 pytest.importorskip("matplotlib", reason="displays need the plot extra")
 
@@ -211,7 +212,9 @@ class TestLossCurveDisplay:
             LossCurveDisplay.from_estimator(LedoitWolf())
 
     def test_an_estimator_that_had_nothing_to_choose_says_so(self, rng):
-        fixed = DiffusionCovarianceEstimator(stop_time=0.1, half_life=None)
+        fixed = DiffusionCovarianceEstimator(
+            score_model=EarlyStopping(stop_time=0.1), half_life=None
+        )
         with pytest.raises(ValueError, match="DiffusionCovarianceEstimator has no loss to show"):
             LossCurveDisplay.from_estimator(fixed.fit(rng.standard_normal((50, 3))))
 
@@ -237,6 +240,7 @@ def test_without_matplotlib_the_error_names_the_extra():
     program = """
 import sys
 sys.modules["matplotlib"] = None
+from sklearn_diffusion.returns import EarlyStopping
 from sklearn_diffusion.plotting import LossCurveDisplay
 try:
     LossCurveDisplay([1.0]).plot()

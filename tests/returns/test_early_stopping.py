@@ -1,4 +1,4 @@
-"""The stopped covariance: its loss and its low-rank algebra against dense matrices."""
+"""Covariance of a stopped diffusion: its loss and low-rank algebra against dense matrices."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from scipy.stats import chi2, gmean, multivariate_normal
 
 from sklearn_diffusion.datasets import make_factor_returns
 from sklearn_diffusion.diffusion import linear_score_loss
-from sklearn_diffusion.returns import early_stopping as stopping
-from sklearn_diffusion.returns import spectrum
-from sklearn_diffusion.returns.early_stopping import fit_stopped_covariance
+from sklearn_diffusion.returns import EarlyStopping
 from sklearn_diffusion.returns.shrinkage import quadratic_inverse_eigenvalues
 from sklearn_diffusion.utils.weights import recency_weights
 
 SHAPES = [(300, 8), (150, 200)]
+DEFAULT = EarlyStopping()
+
+
+def fit_covariance(x, stop_time="auto", half_life="auto"):
+    return EarlyStopping(stop_time=stop_time).fit_covariance(x, half_life)
 
 
 def panel(n, d, seed=0):
@@ -27,19 +30,19 @@ def panel(n, d, seed=0):
 
 def tempered_days(x, unit):
     """Days divided by a power of their root mean squared z-score."""
-    return x / ((x / unit) ** 2).mean(1)[:, None] ** (stopping.TEMPERING / 2)
+    return x / ((x / unit) ** 2).mean(1)[:, None] ** (DEFAULT.tempering / 2)
 
 
 def day_weights(x, half_life):
     """Recency times a Gaussian kernel in the state, the log of a causal moving average."""
     squares = ((x / x.std(0)) ** 2).mean(1)
-    state = [squares[: stopping.STATE_START].mean()]
+    state = [squares[: DEFAULT.state_start].mean()]
     for value in squares:
-        state.append(stopping.STATE_DECAY * state[-1] + (1 - stopping.STATE_DECAY) * value)
+        state.append(DEFAULT.state_decay * state[-1] + (1 - DEFAULT.state_decay) * value)
     state = np.log(state)
-    state = np.clip(state, *np.quantile(state[:-1], stopping.STATE_RANGE))
+    state = np.clip(state, *np.quantile(state[:-1], DEFAULT.state_range))
     distance = state[:-1] - state[-1]
-    kernel = np.exp(-0.5 * (distance / stopping.STATE_BANDWIDTH) ** 2)
+    kernel = np.exp(-0.5 * (distance / DEFAULT.state_bandwidth) ** 2)
     weights = recency_weights(len(x), half_life) * kernel
     return weights / weights.sum()
 
@@ -59,15 +62,15 @@ def dense_spectral_covariance(x, weights, stop_time, *, updated=True, levelled=T
     if updated:
         seen = eigenvalues > 1e-10 * eigenvalues[-1]
         scores = z @ vectors / np.sqrt(np.where(seen, eigenvalues, 1))
-        recent = scores.T @ (recency_weights(len(x), spectrum.RECENT_HALF_LIFE)[:, None] * scores)
+        recent = scores.T @ (recency_weights(len(x), DEFAULT.recent_half_life)[:, None] * scores)
         common = gmean(recent.diagonal()[seen])
         recent /= common
         if levelled:
-            few = chi2(1 / (recency_weights(len(x), spectrum.RECENT_HALF_LIFE) ** 2).sum())
+            few = chi2(1 / (recency_weights(len(x), DEFAULT.recent_half_life) ** 2).sum())
             common *= few.mean() / np.exp(few.expect(np.log))
-            scale = scale * common ** (spectrum.RECENT_WEIGHT / 2)
+            scale = scale * common ** (DEFAULT.recent_weight / 2)
         root = np.sqrt(np.maximum(clean - 1, 0) * seen)
-        middle += spectrum.RECENT_WEIGHT * np.outer(root, root) * (recent - np.eye(len(clean)))
+        middle += DEFAULT.recent_weight * np.outer(root, root) * (recent - np.eye(len(clean)))
     stopped = (1 - stop_time) * middle + stop_time * np.eye(len(clean))
     return vectors @ stopped @ vectors.T * np.outer(scale, scale)
 
@@ -87,7 +90,7 @@ def dense_covariance(x, stop_time, half_life):
 @pytest.mark.parametrize("shape", [(300, 8), (40, 40), (41, 40), (25, 60), (2, 3), (100, 1)])
 def test_covariance_equals_the_dense_definition(shape, stop_time, half_life):
     x = panel(*shape)
-    result = fit_stopped_covariance(x, stop_time, half_life)
+    result = fit_covariance(x, stop_time, half_life)
     expected = dense_covariance(x, stop_time, half_life)
     np.testing.assert_allclose(
         result.covariance, expected, rtol=1e-6, atol=1e-9 * expected.diagonal().max()
@@ -99,16 +102,16 @@ def test_covariance_equals_the_dense_definition(shape, stop_time, half_life):
 def test_losses_are_held_out_gaussian_likelihoods(shape):
     """-2 log p per feature, up to log 2 pi, of tempered days that the fit has not seen."""
     x = panel(*shape)
-    result = fit_stopped_covariance(x)
-    n, horizon = len(x), stopping.HORIZON
+    result = fit_covariance(x)
+    n, horizon = len(x), DEFAULT.horizon
     for origin, h, s in [(0, 0, 0), (1, -1, -1), (2, 2, 5), (-1, 1, 3)]:
         first = range(n - horizon, 0, -horizon)[: len(result.losses)][origin]
         seen, later = x[:first], x[first : first + horizon]
         unit = seen.std(0)
         covariance = dense_spectral_covariance(
             tempered_days(seen, unit),
-            day_weights(seen, stopping.HALF_LIVES[h]),
-            stopping.STOP_TIMES[s],
+            day_weights(seen, DEFAULT.half_lives[h]),
+            DEFAULT.stop_times[s],
             levelled=False,
         )
         law = multivariate_normal(cov=covariance, allow_singular=False)
@@ -118,7 +121,7 @@ def test_losses_are_held_out_gaussian_likelihoods(shape):
 
 def test_exchangeable_days_have_no_order(rng):
     x = panel(300, 6)
-    plain, shuffled = (fit_stopped_covariance(v, half_life=None) for v in (x, rng.permutation(x)))
+    plain, shuffled = (fit_covariance(v, half_life=None) for v in (x, rng.permutation(x)))
     np.testing.assert_allclose(shuffled.covariance, plain.covariance, rtol=1e-9)
     assert shuffled.stop_time == pytest.approx(plain.stop_time)
 
@@ -127,7 +130,7 @@ def test_days_of_todays_volatility_state_count_more():
     x = panel(300, 6)
     x[:100] *= 4
     x[-40:] *= 4
-    weights = fit_stopped_covariance(x, 0.1, 1e6).day_weights
+    weights = fit_covariance(x, 0.1, 1e6).day_weights
     assert weights[:100].mean() > 2 * weights[120:250].mean()
 
 
@@ -149,8 +152,8 @@ def test_score_matching_over_all_noise_levels_is_the_likelihood(model, data):
 def test_earlier_origins_do_not_see_later_days(rng):
     x = panel(300, 6)
     changed = x.copy()
-    changed[-stopping.HORIZON :] = rng.standard_normal((stopping.HORIZON, 6))
-    before, after = (fit_stopped_covariance(values).losses for values in (x, changed))
+    changed[-DEFAULT.horizon :] = rng.standard_normal((DEFAULT.horizon, 6))
+    before, after = (fit_covariance(values).losses for values in (x, changed))
     np.testing.assert_array_equal(after[1:], before[1:])
     assert (after[0] != before[0]).all()
 
@@ -158,24 +161,24 @@ def test_earlier_origins_do_not_see_later_days(rng):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_automatic_covariance_is_the_average_of_the_candidates(shape):
     x = panel(*shape)
-    result = fit_stopped_covariance(x)
-    assert result.weights.shape == (len(stopping.HALF_LIVES), len(stopping.STOP_TIMES))
+    result = fit_covariance(x)
+    assert result.weights.shape == (len(DEFAULT.half_lives), len(DEFAULT.stop_times))
     assert result.weights.min() >= 0 and result.weights.sum() == pytest.approx(1)
     expected = sum(
         # Half-lives without end, not None: the days of a candidate are not exchangeable.
-        weight * fit_stopped_covariance(x, t, 1e12 if h is None else h).covariance
-        for h, row in zip(stopping.HALF_LIVES, result.weights, strict=True)
-        for t, weight in zip(stopping.STOP_TIMES, row, strict=True)
+        weight * fit_covariance(x, t, 1e12 if h is None else h).covariance
+        for h, row in zip(DEFAULT.half_lives, result.weights, strict=True)
+        for t, weight in zip(DEFAULT.stop_times, row, strict=True)
     )
     np.testing.assert_allclose(
         result.covariance, expected, rtol=1e-4, atol=1e-4 * expected.diagonal().min()
     )
-    assert stopping.STOP_TIMES[0] <= result.stop_time <= stopping.STOP_TIMES[-1]
-    assert result.half_life in stopping.HALF_LIVES
+    assert DEFAULT.stop_times[0] <= result.stop_time <= DEFAULT.stop_times[-1]
+    assert result.half_life in DEFAULT.half_lives
 
 
 def test_better_candidates_weigh_more():
-    result = fit_stopped_covariance(panel(400, 10))
+    result = fit_covariance(panel(400, 10))
     mean = result.losses.mean(0)
     assert result.weights.flat[mean.argmin()] == pytest.approx(result.weights.max(), rel=1e-6)
     assert result.weights.flat[mean.argmax()] < 0.5 * result.weights.max()
@@ -183,7 +186,7 @@ def test_better_candidates_weigh_more():
 
 @pytest.mark.parametrize("n", [2, 5, 40])
 def test_too_few_days_to_choose_are_averaged(n):
-    result = fit_stopped_covariance(panel(n, 3))
+    result = fit_covariance(panel(n, 3))
     assert result.losses is None
     assert result.weights.sum() == pytest.approx(1)
     assert np.linalg.eigvalsh(result.covariance)[0] > 0
@@ -191,18 +194,18 @@ def test_too_few_days_to_choose_are_averaged(n):
 
 def test_a_fixed_setting_is_kept_while_the_other_is_chosen():
     x = panel(300, 6)
-    by_time = fit_stopped_covariance(x, half_life=90.0)
+    by_time = fit_covariance(x, half_life=90.0)
     assert by_time.half_life == 90.0
-    assert by_time.losses.shape[1:] == (1, len(stopping.STOP_TIMES))
-    by_age = fit_stopped_covariance(x, stop_time=0.25)
+    assert by_time.losses.shape[1:] == (1, len(DEFAULT.stop_times))
+    by_age = fit_covariance(x, stop_time=0.25)
     assert by_age.stop_time == pytest.approx(0.25)
-    assert by_age.losses.shape[1:] == (len(stopping.HALF_LIVES), 1)
+    assert by_age.losses.shape[1:] == (len(DEFAULT.half_lives), 1)
 
 
 def test_choice_does_not_depend_on_units():
     x = panel(300, 6)
     scale = np.array([1e-4, 1, 3, 100, 1, 1])
-    plain, scaled = fit_stopped_covariance(x), fit_stopped_covariance(x * scale)
+    plain, scaled = fit_covariance(x), fit_covariance(x * scale)
     assert scaled.stop_time == pytest.approx(plain.stop_time)
     assert scaled.half_life == plain.half_life
     np.testing.assert_allclose(scaled.weights, plain.weights, atol=1e-9)
@@ -211,9 +214,7 @@ def test_choice_does_not_depend_on_units():
 def test_stops_early_with_structure_and_late_without(rng):
     correlated = panel(300, 10)
     independent = rng.standard_normal((300, 10)) * 0.01
-    early, late = (
-        fit_stopped_covariance(x, half_life=None).stop_time for x in (correlated, independent)
-    )
+    early, late = (fit_covariance(x, half_life=None).stop_time for x in (correlated, independent))
     assert early < late
 
 
@@ -224,7 +225,7 @@ def test_an_asset_listed_late_has_the_same_law_in_all_units(still, half_life):
     returns = make_factor_returns(300, 6, random_state=0).returns
     returns[:280, 2] = still
     plain, scaled = (
-        fit_stopped_covariance(x - x.mean(0), half_life=half_life) for x in (returns, 1e4 * returns)
+        fit_covariance(x - x.mean(0), half_life=half_life) for x in (returns, 1e4 * returns)
     )
     np.testing.assert_allclose(scaled.covariance, 1e8 * plain.covariance, rtol=1e-8, atol=0)
 
@@ -233,16 +234,16 @@ def test_only_origins_at_which_all_assets_have_moved_are_compared():
     x = panel(300, 6)
     x[:216, 2] = 0.0
     # The origins are 279, 258, ..., 153; the asset has moved by the first three.
-    assert len(fit_stopped_covariance(x).losses) == 3
+    assert len(fit_covariance(x).losses) == 3
     x[:278, 2] = 0.0
-    result = fit_stopped_covariance(x)
+    result = fit_covariance(x)
     assert result.losses is None and np.isfinite(result.covariance).all()
 
 
 def test_unseen_directions_have_variance_whatever_the_number_of_days():
     """Centred days span one direction less than their number; it is no null of the law."""
     for n in range(38, 46):
-        covariance = fit_stopped_covariance(panel(n, n + 3), 0.0, None).covariance
+        covariance = fit_covariance(panel(n, n + 3), 0.0, None).covariance
         scale = np.sqrt(covariance.diagonal())
         assert np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0] > 0.02
 
@@ -251,5 +252,5 @@ def test_as_many_days_as_assets_whatever_the_rounding():
     """The effective number of n equal days rounds to just below n for every third n."""
     for n in range(38, 46):
         x = panel(n, n)
-        volatility = np.sqrt(fit_stopped_covariance(x, 0.1, None).covariance.diagonal())
+        volatility = np.sqrt(fit_covariance(x, 0.1, None).covariance.diagonal())
         np.testing.assert_allclose(volatility, x.std(0), rtol=0.1)

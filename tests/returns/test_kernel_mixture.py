@@ -1,4 +1,4 @@
-"""The stopped law: its closed forms against its samples and against the samplers of the core."""
+"""The mixture of kernels: its closed forms against its samples and the core's samplers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 
 from sklearn_diffusion.datasets import make_factor_returns
 from sklearn_diffusion.diffusion import DDPM, Multistep, VariancePreserving
-from sklearn_diffusion.returns.kernel_mixture import StoppedLaw, _systematic
+from sklearn_diffusion.returns.kernel_mixture import KernelMixture, _systematic
 from sklearn_diffusion.utils.weights import recency_weights
 
 SHAPES = [(2, 3), (25, 60), (120, 1), (150, 3), (150, 40)]
@@ -22,25 +22,29 @@ def fit(n=150, d=3, half_life=None, covariance=None, seed=0):
     z /= z.std(0)
     if covariance is None:
         covariance = 0.8 * np.corrcoef(z.T).reshape(d, d) + 0.2 * np.eye(d)
-    return StoppedLaw().fit(z, recency_weights(n, half_life), covariance)
+    return KernelMixture().fit(z, recency_weights(n, half_life), covariance)
 
 
-def moments(law):
+def moments(mixture):
     """Mean and covariance of the mixture, term by term."""
-    mean = law.weights_ @ law.means_
-    between = (law.means_ - mean).T @ (law.weights_[:, None] * (law.means_ - mean))
-    mass = np.bincount(law.state_, law.weights_ * law.scale_, minlength=len(law.roots_))
-    return mean, between + np.einsum("k,kij->ij", mass, law.shapes())
+    mean = mixture.weights_ @ mixture.means_
+    between = (mixture.means_ - mean).T @ (mixture.weights_[:, None] * (mixture.means_ - mean))
+    mass = np.bincount(
+        mixture.state_, mixture.weights_ * mixture.scale_, minlength=len(mixture.roots_)
+    )
+    return mean, between + np.einsum("k,kij->ij", mass, mixture.shapes())
 
 
-def log_density(law, x, alpha=1.0, sigma=0.0):
+def log_density(mixture, x, alpha=1.0, sigma=0.0):
     """Log density of ``alpha z + sigma noise``, component by component."""
     terms = [
         np.log(w)
         + multivariate_normal(
-            alpha * mean, alpha**2 * g * law.shapes()[k] + sigma**2 * np.eye(len(mean))
+            alpha * mean, alpha**2 * g * mixture.shapes()[k] + sigma**2 * np.eye(len(mean))
         ).logpdf(x)
-        for w, mean, g, k in zip(law.weights_, law.means_, law.scale_, law.state_, strict=True)
+        for w, mean, g, k in zip(
+            mixture.weights_, mixture.means_, mixture.scale_, mixture.state_, strict=True
+        )
     ]
     return logsumexp(terms, axis=0)
 
@@ -51,23 +55,23 @@ def test_has_exactly_the_given_covariance(shape, half_life, rng):
     d = shape[1]
     factor = rng.standard_normal((d, 2 * d))
     covariance = factor @ factor.T / (2 * d)
-    law = fit(*shape, half_life=half_life, covariance=covariance)
-    mean, drawn = moments(law)
+    mixture = fit(*shape, half_life=half_life, covariance=covariance)
+    mean, drawn = moments(mixture)
     np.testing.assert_allclose(mean, 0, atol=1e-10)
     np.testing.assert_allclose(drawn, covariance, rtol=1e-8, atol=1e-10)
-    assert law.covariance_ is covariance
-    for shape_of_state in law.shapes():
+    assert mixture.covariance_ is covariance
+    for shape_of_state in mixture.shapes():
         assert np.linalg.eigvalsh(shape_of_state)[0] > 0
-    assert (law.scale_ > 0).all()
+    assert (mixture.scale_ > 0).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_samples_have_the_moments_of_the_mixture(shape, rng):
     n = 60_000
-    law = fit(*shape, half_life=100.0)
-    z = law.sample(n, rng)
+    mixture = fit(*shape, half_life=100.0)
+    z = mixture.sample(n, rng)
     assert z.shape == (n, shape[1])
-    mean, covariance = moments(law)
+    mean, covariance = moments(mixture)
     scale = np.sqrt(covariance.diagonal())
     assert (np.abs(z.mean(0) - mean) < 5 * scale / np.sqrt(n)).all()
     fourth = (z**2).T @ z**2 / n
@@ -76,15 +80,17 @@ def test_samples_have_the_moments_of_the_mixture(shape, rng):
 
 
 def test_samples_keep_heavy_tails(rng):
-    law = fit(n=1000)
-    z = law.sample(60_000, rng)
+    mixture = fit(n=1000)
+    z = mixture.sample(60_000, rng)
     kurtosis = (z**4).mean(0) / (z**2).mean(0) ** 2
     # By the formula of a Gaussian mixture, and far from 3.
-    variance = law.scale_[:, None] * np.diagonal(law.shapes(), axis1=1, axis2=2)[law.state_]
-    mean = law.means_
-    fourth = law.weights_ @ (mean**4 + 6 * mean**2 * variance + 3 * variance**2)
-    expected = fourth / law.covariance_.diagonal() ** 2
-    error = (z**4).std(0) / np.sqrt(len(z)) / law.covariance_.diagonal() ** 2
+    variance = (
+        mixture.scale_[:, None] * np.diagonal(mixture.shapes(), axis1=1, axis2=2)[mixture.state_]
+    )
+    mean = mixture.means_
+    fourth = mixture.weights_ @ (mean**4 + 6 * mean**2 * variance + 3 * variance**2)
+    expected = fourth / mixture.covariance_.diagonal() ** 2
+    error = (z**4).std(0) / np.sqrt(len(z)) / mixture.covariance_.diagonal() ** 2
     assert (np.abs(kurtosis - expected) < 5 * error).all()
     assert expected.min() > 4
 
@@ -93,22 +99,22 @@ SAMPLERS = {"multistep": Multistep(30, t_min=1e-4), "ddpm": DDPM(250, spacing="l
 
 
 @pytest.mark.parametrize("name", ["multistep", pytest.param("ddpm", marks=pytest.mark.slow)])
-def test_the_reverse_process_gives_the_exact_law(name, rng):
+def test_the_reverse_process_gives_the_exact_distribution(name, rng):
     """Walked from noise by the denoiser, the samples are those of `sample`."""
-    law, n = fit(n=30), 6000
+    mixture, n = fit(n=30), 6000
     generator = torch.Generator().manual_seed(0)
     walked = (
         SAMPLERS[name]
         .sample(
-            law.to_denoiser(VariancePreserving(t_max=0.9999)),
+            mixture.to_denoiser(VariancePreserving(t_max=0.9999)),
             (n, 3),
             lambda shape: torch.randn(shape, generator=generator, dtype=torch.float64),
         )
         .numpy()
     )
-    exact = law.sample(10 * n, rng)
+    exact = mixture.sample(10 * n, rng)
     assert (np.abs(walked.mean(0)) < 5 / np.sqrt(n)).all()
-    np.testing.assert_allclose(np.cov(walked.T), law.covariance_, atol=0.1)
+    np.testing.assert_allclose(np.cov(walked.T), mixture.covariance_, atol=0.1)
     levels = [0.002, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.998]
     for portfolio in (*np.eye(3), np.ones(3), np.array([1, -2, 1])):
         a, b = walked @ portfolio, exact @ portfolio
@@ -121,16 +127,16 @@ def test_the_reverse_process_gives_the_exact_law(name, rng):
 
 @pytest.mark.parametrize("t", [0.01, 0.3, 0.9])
 def test_score_is_the_gradient_of_the_density(t, rng):
-    law = fit(n=60, half_life=30.0)
+    mixture = fit(n=60, half_life=30.0)
     schedule = VariancePreserving()
-    denoiser = law.to_denoiser(schedule)
+    denoiser = mixture.to_denoiser(schedule)
     time = torch.tensor(t, dtype=torch.float64)
     alpha, sigma = float(schedule.alpha(time)), float(schedule.sigma(time))
     x = 1.5 * rng.standard_normal((8, 3))
     score = denoiser.score(torch.from_numpy(x), time).numpy()
 
-    weights, means = torch.from_numpy(law.weights_), alpha * torch.from_numpy(law.means_)
-    covariances = alpha**2 * law.scale_[:, None, None] * law.shapes()[law.state_]
+    weights, means = torch.from_numpy(mixture.weights_), alpha * torch.from_numpy(mixture.means_)
+    covariances = alpha**2 * mixture.scale_[:, None, None] * mixture.shapes()[mixture.state_]
     noisy = torch.distributions.MultivariateNormal(
         means, torch.from_numpy(covariances + sigma**2 * np.eye(3))
     )
@@ -138,14 +144,14 @@ def test_score_is_the_gradient_of_the_density(t, rng):
     density = torch.logsumexp(weights.log() + noisy.log_prob(at[:, None]), dim=1)
     (gradient,) = torch.autograd.grad(density.sum(), at)
     np.testing.assert_allclose(score, gradient.numpy(), rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(density.detach(), log_density(law, x, alpha, sigma), rtol=1e-10)
+    np.testing.assert_allclose(density.detach(), log_density(mixture, x, alpha, sigma), rtol=1e-10)
 
 
 def test_density_integrates_to_one(rng):
-    law = fit(n=60)
-    proposal = multivariate_normal(np.zeros(3), 2 * law.covariance_)
+    mixture = fit(n=60)
+    proposal = multivariate_normal(np.zeros(3), 2 * mixture.covariance_)
     x = proposal.rvs(40_000, random_state=rng)
-    ratio = np.exp(log_density(law, x) - proposal.logpdf(x))
+    ratio = np.exp(log_density(mixture, x) - proposal.logpdf(x))
     assert ratio.mean() == pytest.approx(1, abs=5 * ratio.std() / np.sqrt(len(x)))
 
 
@@ -153,8 +159,8 @@ def test_samples_are_not_the_training_days(rng):
     """Every day moves by noise of the size of its state."""
     returns = make_factor_returns(300, 10, random_state=0).returns
     z = (returns - returns.mean(0)) / returns.std(0)
-    law = StoppedLaw().fit(z, recency_weights(300, None), np.corrcoef(z.T))
-    samples = law.sample(300, rng)
+    mixture = KernelMixture().fit(z, recency_weights(300, None), np.corrcoef(z.T))
+    samples = mixture.sample(300, rng)
 
     def nearest(x):
         distance = np.linalg.norm(x[:, None] - z, axis=2)
@@ -189,14 +195,14 @@ def test_calm_and_turbulent_days_keep_their_noise(rng):
     volatility = np.where(np.arange(n) % 3 == 0, 3.0, 1.0)
     z = rng.standard_normal((n, 6)) * volatility[:, None]
     z /= z.std(0)
-    law = StoppedLaw().fit(z, recency_weights(n, None), np.eye(6))
-    noise = law.scale_ * law.shapes().trace(axis1=1, axis2=2)[law.state_]
+    mixture = KernelMixture().fit(z, recency_weights(n, None), np.eye(6))
+    noise = mixture.scale_ * mixture.shapes().trace(axis1=1, axis2=2)[mixture.state_]
     assert np.median(noise[volatility == 3]) > 3 * np.median(noise[volatility == 1])
 
 
 def test_fit_and_sample_do_not_change_their_inputs(rng):
     z, weights, covariance = rng.standard_normal((80, 4)), recency_weights(80, 20.0), np.eye(4)
     copies = [x.copy() for x in (z, weights, covariance)]
-    StoppedLaw().fit(z, weights, covariance).sample(10, rng)
+    KernelMixture().fit(z, weights, covariance).sample(10, rng)
     for value, copy in zip((z, weights, covariance), copies, strict=True):
         np.testing.assert_array_equal(value, copy)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sklearn_diffusion.returns import spectrum
+from sklearn_diffusion.returns import EarlyStopping
 from sklearn_diffusion.returns.spectrum import Spectrum
 
 STOPS, ALL = np.array([0.0]), np.ones(1)
+RECENT = EarlyStopping().recent_half_life, EarlyStopping().recent_weight
 
 
 def factor_days(rng, n=600, d=12, volatility=1.0):
@@ -30,8 +31,8 @@ def test_a_factor_that_has_woken_up_counts_more(rng):
     volatility = np.where(np.arange(600) < 580, 1.0, 4.0)
     x = factor_days(rng, volatility=volatility)
     before = fit(x)
-    assert largest_share(before.updated(x)) > 1.1 * largest_share(before)
-    assert largest_share(before.updated(x[::-1])) < largest_share(before)
+    assert largest_share(before.updated(x, *RECENT)) > 1.1 * largest_share(before)
+    assert largest_share(before.updated(x[::-1], *RECENT)) < largest_share(before)
 
 
 def test_factors_that_have_become_correlated_turn(rng):
@@ -42,7 +43,7 @@ def test_factors_that_have_become_correlated_turn(rng):
         [a + 0.5 * rng.standard_normal((600, 5)), b + 0.5 * rng.standard_normal((600, 5))]
     )
     before = fit(x)
-    after = before.updated(x).correlation(STOPS, ALL)[:3, 3:].mean()
+    after = before.updated(x, *RECENT).correlation(STOPS, ALL)[:3, 3:].mean()
     assert after > before.correlation(STOPS, ALL)[:3, 3:].mean() + 0.15
 
 
@@ -50,7 +51,7 @@ def test_factors_that_have_become_correlated_turn(rng):
 def test_noise_stays_and_the_whole_is_positive_definite(rng, shape):
     x = factor_days(rng, *shape)
     before = fit(x)
-    after = before.updated(x)
+    after = before.updated(x, *RECENT)
     noise = before.eigenvalues <= 1
     np.testing.assert_array_equal(after.eigenvalues[noise], before.eigenvalues[noise])
     np.testing.assert_array_equal(after.vectors[:, noise], before.vectors[:, noise])
@@ -66,14 +67,14 @@ def test_a_market_louder_as_a_whole_changes_volatilities_alone(rng):
     louder = x.copy()
     louder[-200:] *= 3
     before = fit(x)
-    quiet, loud = before.updated(x), before.updated(louder)
+    quiet, loud = before.updated(x, *RECENT), before.updated(louder, *RECENT)
     np.testing.assert_allclose(loud.eigenvalues, quiet.eigenvalues, rtol=1e-6)
-    assert loud.level / quiet.level == pytest.approx(3**spectrum.RECENT_WEIGHT)
+    assert loud.level / quiet.level == pytest.approx(3 ** RECENT[1])
 
 
 def test_white_days_have_no_factors(rng):
     flat = Spectrum(np.ones(5), np.eye(5), np.ones(5), 1.0, np.ones(5))
-    updated = flat.updated(rng.standard_normal((400, 5)))
+    updated = flat.updated(rng.standard_normal((400, 5)), *RECENT)
     np.testing.assert_array_equal(updated.eigenvalues, flat.eigenvalues)
     np.testing.assert_array_equal(updated.vectors, flat.vectors)
 
@@ -81,18 +82,18 @@ def test_white_days_have_no_factors(rng):
 def test_duplicate_assets_do_not_disturb_the_common_scale(rng):
     x = factor_days(rng)
     x = np.hstack([x, x[:, :1]])
-    updated = fit(x).updated(x)
+    updated = fit(x).updated(x, *RECENT)
     assert np.isfinite(updated.eigenvalues).all()
     correlation = updated.correlation(STOPS, ALL)
     np.testing.assert_allclose(correlation[0], correlation[-1], rtol=1e-6)
 
 
-def test_weight_zero_changes_nothing(rng, monkeypatch):
-    monkeypatch.setattr(spectrum, "RECENT_WEIGHT", 0.0)
+def test_weight_zero_changes_nothing(rng):
     x = factor_days(rng)
     before = fit(x)
+    after = before.updated(x, RECENT[0], 0.0)
     np.testing.assert_allclose(
-        before.updated(x).correlation(STOPS, ALL), before.correlation(STOPS, ALL), atol=1e-12
+        after.correlation(STOPS, ALL), before.correlation(STOPS, ALL), atol=1e-12
     )
 
 
@@ -107,5 +108,5 @@ def test_cleaned_eigenvalues_of_few_days_keep_their_order_and_sum(rng, freedom):
 
 
 def test_the_level_of_days_without_news_is_one_on_average(rng):
-    levels = [fit(x).updated(x).level for x in rng.standard_normal((200, 300, 10))]
+    levels = [fit(x).updated(x, *RECENT).level for x in rng.standard_normal((200, 300, 10))]
     assert np.mean(levels) == pytest.approx(1, abs=0.015)

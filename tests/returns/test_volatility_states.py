@@ -5,9 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sklearn_diffusion.returns.kernel_mixture import KernelMixture
 from sklearn_diffusion.returns.volatility_states import fit_volatility_states
 
-SETTINGS = {"max_states": 6, "dof": 4.0}
+DEFAULT = KernelMixture()
+SETTINGS = {
+    "max_states": 6,
+    "days_per_state": DEFAULT.days_per_state,
+    "dof": 4.0,
+    "shape_prior": DEFAULT.shape_prior,
+    "spread_prior": DEFAULT.spread_prior,
+    "centre_prior": DEFAULT.centre_prior,
+    "max_iter": DEFAULT.max_iter,
+}
 
 
 def fit(leading, remainder=None, n_remaining=0, weights=None, **settings):
@@ -37,7 +47,7 @@ def test_number_of_states(rng, n, max_states):
 
 
 @pytest.mark.parametrize("shape", [(2, 1), (2, 25), (40, 25), (300, 1), (300, 10)])
-def test_laws_are_proper(rng, shape):
+def test_states_are_proper_distributions(rng, shape):
     states = fit(rng.standard_t(4, shape), rng.chisquare(3, shape[0]), 3)
     for matrix in states.shape:
         np.testing.assert_allclose(matrix, matrix.T)

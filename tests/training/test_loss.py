@@ -16,7 +16,7 @@ from sklearn_diffusion.diffusion import (
     denoising_score_matching,
     gauss_legendre,
 )
-from sklearn_diffusion.nets import HiddenLayer
+from sklearn_diffusion.nets import HiddenLayerNetwork
 from sklearn_diffusion.training.loop import fit_monte_carlo
 from sklearn_diffusion.training.loss import DenoisingLoss
 from sklearn_diffusion.training.quadrature import QuadratureObjective
@@ -48,7 +48,7 @@ def problem(schedule, *, in_epsilon, conditioned, units=None, n_times=5):
     times, time_weights = gauss_legendre(n_times, 0.05, schedule.t_max)
     nodes = times / schedule.t_max if conditioned else times[:1] / schedule.t_max
     units = units or HermiteUnits(n_nodes=24)
-    network = HiddenLayer(D, UNITS, units, nodes, conditioned, generator(1))
+    network = HiddenLayerNetwork(D, UNITS, units, nodes, conditioned, generator(1))
     denoiser = NetworkDenoiser(network, schedule, "epsilon" if in_epsilon else "residual")
     objective = QuadratureObjective(
         network, in_epsilon, schedule, data(), weights(), times, time_weights

@@ -11,13 +11,14 @@ import pytest
 
 from sklearn_diffusion import DiffusionCovarianceEstimator
 from sklearn_diffusion.datasets import make_factor_returns
+from sklearn_diffusion.diffusion import EulerMaruyama
+from sklearn_diffusion.returns import HiddenLayer
 
 SMALL_PAPER = {
-    "score_model": "paper",
     "n_units": 12,
     "n_hermite": 6,
     "n_time_nodes": 8,
-    "n_steps": 60,
+    "sampler": EulerMaruyama(60),
     "n_synthetic": 3000,
 }
 
@@ -50,13 +51,17 @@ def model() -> Callable[..., DiffusionCovarianceEstimator]:
 
 
 @pytest.fixture
-def small_paper() -> dict[str, Any]:
-    """Parameters of the paper's model, small enough to train in a moment."""
-    return dict(SMALL_PAPER)
+def small_paper() -> Callable[..., HiddenLayer]:
+    """The paper's score model, small enough to train in a moment."""
+    return lambda **parameters: HiddenLayer(**SMALL_PAPER | parameters)
 
 
 @pytest.fixture(
-    params=[({}, (300, 4)), ({"half_life": 30.0}, (25, 60)), (SMALL_PAPER, (300, 4))],
+    params=[
+        ({}, (300, 4)),
+        ({"half_life": 30.0}, (25, 60)),
+        ({"score_model": HiddenLayer(**SMALL_PAPER)}, (300, 4)),
+    ],
     ids=["more_days", "more_assets", "paper"],
 )
 def kind(request) -> tuple[dict[str, Any], tuple[int, int]]:

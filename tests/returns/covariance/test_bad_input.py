@@ -8,9 +8,11 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from sklearn_diffusion import DiffusionCovarianceEstimator
+from sklearn_diffusion.diffusion import VariancePreserving
+from sklearn_diffusion.returns import EarlyStopping, HiddenLayer, KernelMixture
 
 
-@pytest.mark.parametrize("score_model", ["stopped", "paper"])
+@pytest.mark.parametrize("score_model", ["early_stopping", "paper"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_missing_and_infinite_values_are_located(score_model, value, frame, model):
     X = frame(60)
@@ -21,7 +23,7 @@ def test_missing_and_infinite_values_are_located(score_model, value, frame, mode
         model(score_model=score_model).fit(X.to_numpy())
 
 
-@pytest.mark.parametrize("score_model", ["stopped", "paper"])
+@pytest.mark.parametrize("score_model", ["early_stopping", "paper"])
 def test_constant_columns_are_named(score_model, frame, model):
     X = frame(60)
     X["JPM"], X["XOM"] = 0.01, 0.0
@@ -113,29 +115,57 @@ def test_sample_before_fit(model):
 
 IMPOSSIBLE = [
     {"score_model": "unet"},
-    {"stop_time": 1.0},
-    {"stop_time": -0.1},
-    {"stop_time": "late"},
     {"half_life": 0},
     {"half_life": -5.0},
-    {"objective": "exact"},
-    {"schedule": "linear"},
-    {"b": -1.0},
-    {"b": 0.0},
-    {"a": -0.5},
-    {"t_max": 0.0},
-    {"units": "relu"},
-    {"n_units": 0},
-    {"n_hermite": 1},
-    {"n_time_nodes": 1},
-    {"max_iter": -1},
-    {"n_steps": 0},
-    {"n_synthetic": 1},
     {"batch_size": 0},
     {"device": "tpu"},
     {"device": "mps"},  # has no double precision
     {"random_state": -1},
 ]
+
+
+IMPOSSIBLE_FOR_EARLY_STOPPING = [
+    {"stop_time": 1.0},
+    {"stop_time": -0.1},
+    {"stop_time": "late"},
+    {"stop_times": []},
+    {"stop_times": (0.1, 1.0)},
+    {"half_lives": []},
+    {"half_lives": (0.0, None)},
+    {"horizon": 0},
+    {"n_origins": 0},
+    {"tempering": -0.1},
+    {"state_bandwidth": 0.0},
+    {"state_decay": 1.0},
+    {"state_start": 0},
+    {"state_range": (0.9, 0.1)},
+    {"state_range": (0.1, 1.1)},
+    {"state_range": (0.1,)},
+    {"recent_half_life": 0.0},
+    {"recent_weight": 1.1},
+    {"kernel": "gaussian"},
+]
+
+
+@pytest.mark.parametrize("parameters", IMPOSSIBLE_FOR_EARLY_STOPPING, ids=str)
+def test_impossible_parameters_of_early_stopping_are_named(parameters, panel):
+    (name,) = parameters
+    with pytest.raises(ValueError, match=name):
+        DiffusionCovarianceEstimator(score_model=EarlyStopping(**parameters)).fit(panel(50))
+
+
+@pytest.mark.parametrize("name", KernelMixture().get_params())
+def test_impossible_parameters_of_the_kernel_are_named(name, panel):
+    score_model = EarlyStopping(kernel=KernelMixture(**{name: -1}))
+    with pytest.raises(ValueError, match=f"'{name}' parameter of KernelMixture"):
+        DiffusionCovarianceEstimator(score_model=score_model).fit(panel(50))
+
+
+@pytest.mark.parametrize("score_model", ["early_stopping", "stopped", "paper"])
+def test_a_name_has_no_parameters_of_its_own(score_model):
+    estimator = DiffusionCovarianceEstimator(score_model=score_model)
+    with pytest.raises(ValueError, match="give score_model as an object"):
+        estimator.set_params(score_model__stop_time=0.1)
 
 
 @pytest.mark.parametrize("parameters", IMPOSSIBLE, ids=str)
@@ -146,11 +176,26 @@ def test_impossible_parameters_are_named(parameters, panel):
 
 
 IMPOSSIBLE_FOR_PAPER = {
-    "negative_rate_of_one_asset": ({"b": [1.0, -1.0, 1.0, 1.0]}, "b"),
-    "wrong_number_of_rates": ({"b": [1.0, 1.0]}, r"one rate for each of the 4 features"),
-    "singular_time": ({"t_max": 1.0}, "t_max"),
-    "late_stop": ({"stop_time": 0.9, "t_max": 0.8}, r"stop_time=0.9 .* must be in \(0, t_max\)"),
-    "no_noise_left": ({"stop_time": 0.0}, r"stop_time=0.0 .* must be in \(0, t_max\)"),
+    "objective": ({"objective": "exact"}, "objective"),
+    "schedule": ({"schedule": "linear"}, "schedule"),
+    "a_class": ({"schedule": VariancePreserving}, "schedule"),
+    "activation": ({"activation": "relu"}, "activation"),
+    "units": ({"n_units": 0}, "n_units"),
+    "hermite_nodes": ({"n_hermite": 1}, "n_hermite"),
+    "time_nodes": ({"n_time_nodes": 1}, "n_time_nodes"),
+    "iterations": ({"max_iter": -1}, "max_iter"),
+    "sampler": ({"sampler": "heun"}, "sampler"),
+    "synthetic": ({"n_synthetic": 1}, "n_synthetic"),
+    "batches": ({"max_batches": 0}, "max_batches"),
+    "wrong_number_of_rates": (
+        {"schedule": VariancePreserving(b=[1.0, 1.0])},
+        r"one rate for each of the 4 features",
+    ),
+    "late_stop": (
+        {"stop_time": 0.9, "schedule": VariancePreserving(t_max=0.8)},
+        "stop_time=0.9 must be below t_max=0.8",
+    ),
+    "no_noise_left": ({"stop_time": 0.0}, "stop_time"),
     "too_few_synthetic": ({"n_synthetic": 4}, "n_synthetic=4 samples .* 4 features"),
     "no_training": ({"objective": "monte_carlo", "max_iter": 0}, "max_iter=0 leaves objective"),
 }
@@ -160,7 +205,7 @@ IMPOSSIBLE_FOR_PAPER = {
 def test_impossible_parameters_of_the_paper_model_are_named(name, panel):
     parameters, message = IMPOSSIBLE_FOR_PAPER[name]
     with pytest.raises(ValueError, match=message):
-        DiffusionCovarianceEstimator(score_model="paper", **parameters).fit(panel(50))
+        DiffusionCovarianceEstimator(score_model=HiddenLayer(**parameters)).fit(panel(50))
 
 
 def test_a_device_that_is_not_there_is_named(panel, model, small_paper, monkeypatch):
@@ -168,4 +213,4 @@ def test_a_device_that_is_not_there_is_named(panel, model, small_paper, monkeypa
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="device='cuda'"):
-        model(**small_paper, device="cuda").fit(panel(50))
+        model(score_model=small_paper(), device="cuda").fit(panel(50))

@@ -13,19 +13,24 @@ from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_diffusion import DiffusionCovarianceEstimator
+from sklearn_diffusion.diffusion import EulerMaruyama
+from sklearn_diffusion.returns import EarlyStopping, HiddenLayer
 
 
 @parametrize_with_checks(
     [
         DiffusionCovarianceEstimator(),
-        DiffusionCovarianceEstimator(half_life=None, stop_time=0.1, assume_centered=True),
         DiffusionCovarianceEstimator(
-            score_model="paper",
-            n_units=6,
-            n_time_nodes=6,
-            n_hermite=6,
-            n_steps=30,
-            n_synthetic=500,
+            score_model=EarlyStopping(stop_time=0.1), half_life=None, assume_centered=True
+        ),
+        DiffusionCovarianceEstimator(
+            score_model=HiddenLayer(
+                n_units=6,
+                n_time_nodes=6,
+                n_hermite=6,
+                sampler=EulerMaruyama(30),
+                n_synthetic=500,
+            ),
             random_state=0,  # None is fresh entropy, and the checks compare fits
         ),
     ]
@@ -81,13 +86,13 @@ def test_clone_pickle_and_joblib(kind, panel, model):
 def test_grid_search_in_time_order(panel):
     X = panel(300, 5)
     search = GridSearchCV(
-        DiffusionCovarianceEstimator(),
-        {"stop_time": [0.1, 0.99, "auto"], "half_life": [None, 100]},
+        DiffusionCovarianceEstimator(score_model=EarlyStopping()),
+        {"score_model__stop_time": [0.1, 0.99, "auto"], "half_life": [None, 100]},
         cv=TimeSeriesSplit(3),
         error_score="raise",
     ).fit(X)
     # Returns of a factor model are far from uncorrelated.
-    assert search.best_params_["stop_time"] != 0.99
+    assert search.best_params_["score_model__stop_time"] != 0.99
     assert search.best_estimator_.covariance_.shape == (5, 5)
 
 
@@ -95,7 +100,10 @@ def test_workers_agree_with_the_parent(panel, model):
     X = panel(200, 4)
     search = {
         n_jobs: GridSearchCV(
-            model(), {"stop_time": [0.1, "auto"]}, cv=TimeSeriesSplit(2), n_jobs=n_jobs
+            model(score_model=EarlyStopping()),
+            {"score_model__stop_time": [0.1, "auto"]},
+            cv=TimeSeriesSplit(2),
+            n_jobs=n_jobs,
         ).fit(X)
         for n_jobs in (1, 2)
     }

@@ -8,13 +8,16 @@ from sklearn.covariance import EmpiricalCovariance
 
 from sklearn_diffusion import DiffusionCovarianceEstimator
 from sklearn_diffusion.datasets import make_factor_returns
+from sklearn_diffusion.returns import EarlyStopping
 
 
 def test_stopping_late_gives_a_diagonal_covariance(panel, model):
     X = panel(200, 8)
-    late = model(stop_time=0.999999, half_life=None).fit(X)
+    late = model(score_model=EarlyStopping(stop_time=0.999999), half_life=None).fit(X)
     np.testing.assert_allclose(late.covariance_, np.diag(X.var(0)), atol=1e-5 * X.var(0).max())
-    early, middle = (model(stop_time=t, half_life=None).fit(X) for t in (0.0, 0.5))
+    early, middle = (
+        model(score_model=EarlyStopping(stop_time=t), half_life=None).fit(X) for t in (0.0, 0.5)
+    )
     off = ~np.eye(8, dtype=bool)
     np.testing.assert_allclose(middle.covariance_[off], early.covariance_[off] / 2)
 
@@ -64,6 +67,14 @@ def test_auto_settings_have_a_loss_by_stopping_time(panel, model):
     estimator = model(half_life=None).fit(panel(300, 10))
     curve = estimator.loss_curve_
     assert len(curve) > 3 and curve.argmin() < len(curve) - 1
-    assert model(half_life=None, stop_time=0.2).fit(panel()).loss_curve_.size == 0
-    assert model(half_life=None, stop_time=0.2).fit(panel()).stop_time_ == 0.2
+    assert (
+        model(half_life=None, score_model=EarlyStopping(stop_time=0.2))
+        .fit(panel())
+        .loss_curve_.size
+        == 0
+    )
+    assert (
+        model(half_life=None, score_model=EarlyStopping(stop_time=0.2)).fit(panel()).stop_time_
+        == 0.2
+    )
     assert model(half_life=77.0).fit(panel()).half_life_ == 77.0
