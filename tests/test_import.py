@@ -141,4 +141,4 @@ def test_the_covariance_loads_nothing_of_surfaces_and_no_torch():
     loaded = loaded_after("from sklearn_diffusion import DiffusionCovarianceEstimator")
     own = {name.split(".")[1] for name in loaded if name.startswith("sklearn_diffusion.")}
     assert not own & {"surfaces", "pricing", "arbitrage", "grid", "preprocessing", "datasets"}
-    assert "torch" not in loaded
+    assert not loaded & {"torch", "scipy.signal"}  # each a large part of the time it would take

@@ -40,7 +40,6 @@ from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
-from scipy.signal import lfilter
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -136,6 +135,9 @@ class EarlyStopping(BaseEstimator):
         Days after which one of the last days counts half in what is brought up to date.
     recent_weight : float in [0, 1], default=0.4
         Weight of the last days in the variances and correlations of factors; 0 leaves them out.
+    recent_outlier : float, default=3.0
+        Standard errors from the median beyond which an asset's last days do not count in the level
+        of volatility that is common to all: the usual bound of an outlier.
     kernel : KernelMixture or None, default=None
         Distribution that scenarios are drawn from, recoloured to the covariance; None is
         `KernelMixture` with its defaults.
@@ -154,6 +156,7 @@ class EarlyStopping(BaseEstimator):
         "state_range": [tuple, list],
         "recent_half_life": [Interval(Real, 0, None, closed="neither")],
         "recent_weight": [Interval(Real, 0, 1, closed="both")],
+        "recent_outlier": [Interval(Real, 0, None, closed="neither")],
         "kernel": [KernelMixture, None],
     }
 
@@ -172,6 +175,7 @@ class EarlyStopping(BaseEstimator):
         state_range: tuple[float, float] = (0.1, 0.9),
         recent_half_life: float = 5.0,
         recent_weight: float = 0.4,
+        recent_outlier: float = 3.0,
         kernel: KernelMixture | None = None,
     ):
         self.stop_time = stop_time
@@ -186,6 +190,7 @@ class EarlyStopping(BaseEstimator):
         self.state_range = state_range
         self.recent_half_life = recent_half_life
         self.recent_weight = recent_weight
+        self.recent_outlier = recent_outlier
         self.kernel = kernel
 
     def fit_returns(self, x: np.ndarray, settings: FitSettings) -> ReturnsModel:
@@ -269,8 +274,9 @@ class EarlyStopping(BaseEstimator):
             if row.sum() > _LEAST_WEIGHT:
                 day_weight = days.weights(h)
                 spectrum = days.spectrum(day_weight)
-                # Tempering has taken a factor from all assets alike, which is given back.
-                lost = np.log(day_weight @ x**2 / (day_weight @ days.tempered**2)).mean()
+                # Tempering has taken a factor from all assets alike, which is given back: the
+                # median, because one asset's jump of its own is none of the others' business.
+                lost = np.median(np.log(day_weight @ x**2 / (day_weight @ days.tempered**2)))
                 scale = np.exp(lost / 2) * spectrum.level * spectrum.scale
                 covariance += spectrum.correlation(stops, row) * np.outer(scale, scale)
                 day_weights += row.sum() * day_weight
@@ -319,9 +325,12 @@ class EarlyStopping(BaseEstimator):
             first = max(n // 2, 2)
             origins = range(n - self.horizon, first - 1, -self.horizon)[: self.n_origins]
             splits = [(x[:o], x[o : o + self.horizon]) for o in origins]
-        # Days on which an asset has stood still, as before its listing, leave its volatility
-        # unknown: its first moves would decide every comparison.
-        return [split for split in splits if (np.ptp(split[0], axis=0) > 0).all()]
+        # An asset that stands still before an origin, as before its listing, or after it, as while
+        # it is halted, would decide every comparison by its first move or by having none.
+        moves = np.array([np.ptp(days, axis=0) > 0 for split in splits for days in split])
+        if not moves.size or not (compared := moves.all(axis=0)).any():
+            return []
+        return [(seen[:, compared], held_out[:, compared]) for seen, held_out in splits]
 
 
 def volatility_state(mean_squares: np.ndarray, decay: float, n_start: int) -> np.ndarray:
@@ -341,6 +350,8 @@ def volatility_state(mean_squares: np.ndarray, decay: float, n_start: int) -> np
     state : ndarray of shape (n + 1,)
         The last entry is the state after the last day.
     """
+    from scipy.signal import lfilter  # half of what importing the estimator would take
+
     start = mean_squares[:n_start].mean()
     average, _ = lfilter([1 - decay], [1, -decay], mean_squares, zi=[decay * start])
     return np.log(np.maximum(np.append(start, average), 1e-12))
@@ -390,7 +401,10 @@ class _Days:
         if self.exchangeable:
             return spectrum
         return spectrum.updated(
-            self.tempered, self.model.recent_half_life, self.model.recent_weight
+            self.tempered,
+            self.model.recent_half_life,
+            self.model.recent_weight,
+            self.model.recent_outlier,
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import digamma
+from scipy.special import digamma, polygamma
 from sklearn.isotonic import isotonic_regression
 
 from sklearn_diffusion.returns.shrinkage import EIGENVALUE_FLOOR, quadratic_inverse_eigenvalues
@@ -74,7 +74,7 @@ class Spectrum:
             clean = isotonic_regression(clean)
         return cls(scale, vectors, clean[-len(observed) :], clean[0], observed)
 
-    def updated(self, x: np.ndarray, half_life: float, weight: float) -> Spectrum:
+    def updated(self, x: np.ndarray, half_life: float, weight: float, outlier: float) -> Spectrum:
         r"""Bring volatilities and factors up to date with the last days.
 
         Eigenvalues above one are signal: the diffusion's own noise has unit variance in these
@@ -85,8 +85,11 @@ class Spectrum:
 
         positive definite for every weight :math:`\rho \leq 1`. The few numbers of F can be told
         from a fortnight where a correlation matrix of the assets cannot. F is relative to what all
-        directions have in common, the geometric mean c of their recent variances, and the level of
-        volatility follows that, by :math:`c^{\rho / 2}`, free of the bias of the mean logarithm.
+        assets have in common, the geometric mean c of the recent variances of their innovations
+        :math:`U \ell^{-1/2} U^\top z`, and the level of volatility follows that, by
+        :math:`c^{\rho / 2}`, free of the bias of the mean logarithm. An innovation is what an
+        asset does beyond the others; one that stands out (a halted stock, a bad tick) says nothing
+        of what they have in common and is left out of the mean.
 
         Parameters
         ----------
@@ -96,6 +99,9 @@ class Spectrum:
             Days after which one of the last days counts half.
         weight : float
             The weight :math:`\rho` of the last days, in [0, 1].
+        outlier : float
+            Standard errors of the logarithm of a variance of so few days, from the median of all,
+            beyond which an asset stands out.
 
         Returns
         -------
@@ -108,7 +114,14 @@ class Spectrum:
         seen = self.sample_eigenvalues > EIGENVALUE_ROUNDING * self.sample_eigenvalues.max()
         scores = (last / self.scale) @ self.vectors[:, seen]
         scores /= np.sqrt(self.sample_eigenvalues[seen])
-        log_common = np.log(np.maximum(weights @ scores**2, 1e-12)).mean()
+        # A variance of few days is like one of this many free ones.
+        half_freedom = 0.5 / (weights @ weights)
+        own = self.vectors[:, seen]
+        innovations = (scores @ own.T) / np.sqrt((own**2).sum(1))
+        log_variances = np.log(np.maximum(weights @ innovations**2, 1e-12))
+        distance = np.abs(log_variances - np.median(log_variances))
+        usual = distance <= outlier * np.sqrt(polygamma(1, half_freedom))
+        log_common = log_variances[usual].mean()
         signal = (self.eigenvalues > 1) & seen
         factors = scores[:, signal[seen]]
         recent = (factors.T * weights) @ factors / np.exp(log_common)
@@ -118,7 +131,6 @@ class Spectrum:
         eigenvalues[signal], turn = np.linalg.eigh(np.diag(eigenvalues[signal]) + change)
         vectors[:, signal] = vectors[:, signal] @ turn
         # The mean log of variances from few days is below the log of their mean.
-        half_freedom = 0.5 / (weights @ weights)
         log_common -= digamma(half_freedom) - np.log(half_freedom)
         level = float(np.exp(weight / 2 * log_common))
         return replace(self, vectors=vectors, eigenvalues=eigenvalues, level=level)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.integrate import quad
 from scipy.optimize import isotonic_regression
-from scipy.stats import chi2, gmean, multivariate_normal
+from scipy.stats import chi2, multivariate_normal
 
+from sklearn_diffusion import DiffusionCovarianceEstimator
 from sklearn_diffusion.datasets import make_factor_returns
 from sklearn_diffusion.diffusion import linear_score_loss
 from sklearn_diffusion.returns import EarlyStopping
@@ -63,10 +64,15 @@ def dense_spectral_covariance(x, weights, stop_time, *, updated=True, levelled=T
         seen = eigenvalues > 1e-10 * eigenvalues[-1]
         scores = z @ vectors / np.sqrt(np.where(seen, eigenvalues, 1))
         recent = scores.T @ (recency_weights(len(x), DEFAULT.recent_half_life)[:, None] * scores)
-        common = gmean(recent.diagonal()[seen])
+        few = chi2(1 / (recency_weights(len(x), DEFAULT.recent_half_life) ** 2).sum())
+        own = vectors[:, seen]
+        innovations = own @ recent[np.ix_(seen, seen)] @ own.T
+        logs = np.log(innovations.diagonal() / (own**2).sum(1))
+        error = np.sqrt(few.expect(lambda v: np.log(v) ** 2) - few.expect(np.log) ** 2)
+        usual = np.abs(logs - np.median(logs)) <= DEFAULT.recent_outlier * error
+        common = np.exp(logs[usual].mean())
         recent /= common
         if levelled:
-            few = chi2(1 / (recency_weights(len(x), DEFAULT.recent_half_life) ** 2).sum())
             common *= few.mean() / np.exp(few.expect(np.log))
             scale = scale * common ** (DEFAULT.recent_weight / 2)
         root = np.sqrt(np.maximum(clean - 1, 0) * seen)
@@ -81,7 +87,7 @@ def dense_covariance(x, stop_time, half_life):
         return dense_spectral_covariance(x, recency_weights(len(x), None), stop_time, updated=False)
     weights = day_weights(x, half_life)
     tempered = tempered_days(x, x.std(0))
-    lost = np.exp(np.log(weights @ x**2 / (weights @ tempered**2)).mean())
+    lost = np.exp(np.median(np.log(weights @ x**2 / (weights @ tempered**2))))
     return lost * dense_spectral_covariance(tempered, weights, stop_time)
 
 
@@ -230,14 +236,47 @@ def test_an_asset_listed_late_has_the_same_law_in_all_units(still, half_life):
     np.testing.assert_allclose(scaled.covariance, 1e8 * plain.covariance, rtol=1e-8, atol=0)
 
 
-def test_only_origins_at_which_all_assets_have_moved_are_compared():
+@pytest.mark.parametrize("still", [slice(0, 216), slice(150, 300), slice(278)])
+def test_candidates_are_compared_on_assets_that_move_at_every_origin(still):
+    """Listed late, or halted: what an asset does not do is none of the others' business."""
     x = panel(300, 6)
-    x[:216, 2] = 0.0
-    # The origins are 279, 258, ..., 153; the asset has moved by the first three.
-    assert len(fit_covariance(x).losses) == 3
-    x[:278, 2] = 0.0
+    x[still, 2] = 0.0
+    result, others = fit_covariance(x), fit_covariance(np.delete(x, 2, axis=1))
+    assert np.isfinite(result.covariance).all()
+    np.testing.assert_allclose(result.losses, others.losses)
+    np.testing.assert_allclose(result.weights, others.weights)
+
+
+def test_without_an_asset_that_moves_throughout_candidates_are_averaged():
+    x = panel(300, 3)
+    for k in range(3):
+        x[150 + 50 * k : 200 + 50 * k, k] = 0.0
     result = fit_covariance(x)
     assert result.losses is None and np.isfinite(result.covariance).all()
+
+
+def odd_asset(seed, kind):
+    """Five independent assets; the first is halted, or has a bad tick on the last day."""
+    x = 0.01 * np.random.RandomState(seed).standard_normal((500, 5))
+    if kind == "halted":
+        x[-150:, 0] = 0.0
+    else:
+        x[-1, 0] = 0.1
+    return x
+
+
+@pytest.mark.parametrize("kind", ["halted", "bad tick"])
+def test_an_odd_asset_leaves_the_volatilities_of_others_alone(kind):
+    changes = []
+    for seed in range(30):
+        x = odd_asset(seed, kind)
+        together, alone = (
+            np.sqrt(DiffusionCovarianceEstimator().fit(v).covariance_.diagonal())
+            for v in (x, x[:, 1:])
+        )
+        changes.append(np.abs(together[1:] / alone - 1))
+    assert np.median(changes) < 0.03
+    assert np.max(changes) < 0.06
 
 
 def test_unseen_directions_have_variance_whatever_the_number_of_days():
