@@ -8,6 +8,7 @@ from sklearn_diffusion.utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from sklearn_diffusion.diffusion.denoiser import *
+    from sklearn_diffusion.diffusion.discrete_schedule import *
     from sklearn_diffusion.diffusion.objective import *
     from sklearn_diffusion.diffusion.parameterization import *
     from sklearn_diffusion.diffusion.quadrature import *
@@ -25,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "GaussianMixtureDenoiser",
             "NetworkDenoiser",
         ],
+        "discrete_schedule": ["CosineSchedule", "DiscreteSchedule", "LinearSchedule"],
         "objective": [
             "denoising_score_matching",
             "divergence",
@@ -43,13 +45,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "output_layer",
             "residual_loss",
         ],
-        "sampler": ["DDIM", "DDPM", "EulerMaruyama", "Multistep", "Sampler", "posterior"],
-        "scale_mixture": ["ScaleMixtureDenoiser", "fit_scale_mixture"],
+        "sampler": ["DDIM", "DDPM", "EulerMaruyama", "Heun", "Multistep", "Sampler", "posterior"],
+        "scale_mixture": ["ScaleMixture", "ScaleMixtureDenoiser", "fit_scale_mixture"],
         "schedule": [
-            "CosineSchedule",
-            "DiscreteSchedule",
-            "LinearSchedule",
+            "PowerSchedule",
             "Schedule",
+            "StraightLine",
             "SubVariancePreserving",
             "VarianceExploding",
             "VariancePreserving",

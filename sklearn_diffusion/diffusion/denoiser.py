@@ -71,8 +71,7 @@ class Denoiser(nn.Module, ABC):
         self, kind: Parameterization, x_t: Tensor, t: Tensor, condition: Tensor | None = None
     ) -> Tensor:
         """Denoised estimate expressed in any parameterization."""
-        alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
-        return from_denoised(self(x_t, t, condition), kind, x_t, alpha, sigma)
+        return from_denoised(self(x_t, t, condition), kind, x_t, self.schedule, t)
 
 
 class GaussianMixtureDenoiser(Denoiser):
@@ -170,7 +169,7 @@ class NetworkDenoiser(Denoiser):
         Called as ``network(x_t, t, condition)``, with `t` scaled to [0, 1].
     schedule : Schedule
         Forward process.
-    parameterization : {"epsilon", "v", "x0", "score", "residual"}, default="epsilon"
+    parameterization : {"epsilon", "v", "velocity", "x0", "score", "residual"}, default="epsilon"
         What the network predicts.
     """
 
@@ -186,9 +185,7 @@ class NetworkDenoiser(Denoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         output = self.network(x_t, t / self.schedule.t_max, condition)
-        alpha = self.schedule.alpha(t)
-        sigma = self.schedule.sigma(t)
-        return to_denoised(output, self.parameterization, x_t, alpha, sigma)
+        return to_denoised(output, self.parameterization, x_t, self.schedule, t)
 
 
 class CorrectedDenoiser(Denoiser):

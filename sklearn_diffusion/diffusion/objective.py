@@ -84,8 +84,7 @@ def squared_errors(
     -------
     errors : Tensor of shape (n, n_features)
     """
-    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-    estimate, target = (from_denoised(x, kind, x_t, alpha, sigma) for x in (denoised, x_0))
+    estimate, target = (from_denoised(x, kind, x_t, schedule, t) for x in (denoised, x_0))
     return (estimate - target).square()
 
 

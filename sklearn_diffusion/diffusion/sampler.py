@@ -1,8 +1,9 @@
 """Samplers: from noise to data by walking a denoiser backwards in time.
 
-Every sampler walks the decreasing times of a schedule with one method, `Sampler.step`, which turns
-``x_t`` into ``x_s`` for ``s < t``. The denoiser is evaluated once per step, by the loop, and handed
-to `step` together with the previous evaluation, so a multi-step scheme costs no more than DDPM.
+Every sampler walks decreasing times with one method, `Sampler.step`, which turns ``x_t`` into
+``x_s`` for ``s < t``. It evaluates the denoiser as often as it likes and hands what it wants to
+remember to its next step, so multi-step schemes, predictor-correctors and second-order schemes are
+a few lines each. The times are those of the schedule unless a sampler overrides `Sampler.times`.
 
 All of them rest on the Gaussian posterior (paper A, promise 5, in general alpha and sigma)
 
@@ -19,8 +20,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral, Real
+from typing import Any
 
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from sklearn_diffusion.diffusion.denoiser import Denoiser
@@ -29,8 +34,9 @@ from sklearn_diffusion.diffusion.schedule import Schedule, Spacing
 __all__ = [
     "DDIM",
     "DDPM",
-    "Estimate",
+    "Denoise",
     "EulerMaruyama",
+    "Heun",
     "Multistep",
     "Noise",
     "Sampler",
@@ -42,11 +48,37 @@ Noise = Callable[[tuple[int, ...]], Tensor]
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A denoised estimate and the time at which it was made."""
+class Denoise:
+    """What a step is given: a denoiser, the condition and the bound of its estimates as one.
 
-    t: Tensor
-    x_0: Tensor
+    Parameters
+    ----------
+    denoiser : Denoiser
+        Model.
+    condition : Tensor or None
+        What it is conditioned on.
+    bound : float or None
+        Largest absolute value of an estimate.
+    """
+
+    denoiser: Denoiser
+    condition: Tensor | None = None
+    bound: float | None = None
+
+    @property
+    def schedule(self) -> Schedule:
+        """Forward process."""
+        return self.denoiser.schedule
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """E[x_0 | x_t], shape (..., n_features)."""
+        x_0 = self.denoiser(x_t, t, self.condition)
+        return x_0 if self.bound is None else x_0.clamp(-self.bound, self.bound)
+
+    def score(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Gradient of the log density of x_t, by Tweedie's formula, shape (..., n_features)."""
+        schedule = self.schedule
+        return (schedule.alpha(t) * self(x_t, t) - x_t) / schedule.sigma(t) ** 2
 
 
 def posterior(
@@ -76,61 +108,85 @@ def posterior(
     return mean, gained.clamp(min=0).sqrt() * sigma_s / sigma_t
 
 
-class Sampler(ABC):
+class Sampler(BaseEstimator, ABC):
     """Walk from the prior to the data.
 
     Parameters
     ----------
     n_steps : int, default=100
-        Number of steps, which is the number of evaluations of the denoiser.
+        Number of steps.
     t_min : float, default=0.0
         Where to stop. A positive value leaves the noise of that time in the samples.
     spacing : {"clock", "log_snr"}, default=None
         Which grid of times to walk; see `Schedule.times`. None is the sampler's own, "log_snr" for
         those of the probability flow and "clock" for the others.
+    clip_denoised : float, default=None
+        Bound on the denoised estimates, in standard deviations of the data; None is off.
     """
 
     default_spacing: Spacing = "clock"
 
+    _parameter_constraints: dict = {
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "t_min": [Interval(Real, 0, None, closed="left")],
+        "spacing": [StrOptions({"clock", "log_snr"}), None],
+        "clip_denoised": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
     def __init__(
-        self, n_steps: int = 100, *, t_min: float = 0.0, spacing: Spacing | None = None
+        self,
+        n_steps: int = 100,
+        *,
+        t_min: float = 0.0,
+        spacing: Spacing | None = None,
+        clip_denoised: float | None = None,
     ) -> None:
         self.n_steps = n_steps
         self.t_min = t_min
-        self.spacing: Spacing = spacing or self.default_spacing
+        self.spacing = spacing
+        self.clip_denoised = clip_denoised
 
     @abstractmethod
     def step(
-        self,
-        schedule: Schedule,
-        x_t: Tensor,
-        t: Tensor,
-        s: Tensor,
-        x_0: Tensor,
-        previous: Estimate | None,
-        noise: Noise,
-    ) -> Tensor:
+        self, denoise: Denoise, x_t: Tensor, t: Tensor, s: Tensor, noise: Noise, memory: Any
+    ) -> tuple[Tensor, Any]:
         """Turn x_t into x_s.
+
+        Parameters
+        ----------
+        denoise : Denoise
+            ``denoise(x_t, t)`` is the denoised estimate, ``denoise.schedule`` the forward process.
+        x_t : Tensor of shape (..., n_features)
+            Current state.
+        t, s : Tensor, scalars
+            Current and next time, s < t.
+        noise : callable
+            Source of standard normal draws.
+        memory : object
+            What the step before has returned; None at first.
+
+        Returns
+        -------
+        x_s : Tensor of shape (..., n_features)
+        memory : object
+            Handed to the next step.
+        """
+
+    def times(self, schedule: Schedule) -> Tensor:
+        """Decreasing times to walk, from the first to the last.
 
         Parameters
         ----------
         schedule : Schedule
             Forward process.
-        x_t : Tensor of shape (..., n_features)
-            Current state.
-        t, s : Tensor, scalars
-            Current and next time, s < t.
-        x_0 : Tensor of shape (..., n_features)
-            Denoised estimate at (x_t, t).
-        previous : Estimate or None
-            Denoised estimate of the step before, for multi-step schemes.
-        noise : callable
-            Source of standard normal draws.
 
         Returns
         -------
-        x_s : Tensor of shape (..., n_features)
+        times : Tensor of shape (n_steps + 1,)
+            In double precision.
         """
+        spacing = self.default_spacing if self.spacing is None else self.spacing
+        return schedule.times(self.n_steps, t_min=self.t_min, spacing=spacing)
 
     @torch.no_grad()
     def sample(
@@ -160,17 +216,24 @@ class Sampler(ABC):
         Returns
         -------
         x : Tensor of shape `shape`
+
+        Raises
+        ------
+        ValueError
+            If a parameter is impossible, or the sampler cannot walk the schedule.
         """
+        self._validate_params()
         schedule = denoiser.schedule
-        times = schedule.times(self.n_steps, t_min=self.t_min, spacing=self.spacing)
+        times = self.times(schedule)
+        variance = schedule.prior_variance
+        if times[0] < schedule.t_max:  # what is left of the data at the first time counts
+            variance = schedule.marginal_variance(times[0])
         x = noise(shape)
         times = times.to(x)
-        x = schedule.prior_variance.to(x).sqrt() * x
-        previous: Estimate | None = None
+        x = variance.to(x).sqrt() * x
+        denoise, memory = Denoise(denoiser, condition, self.clip_denoised), None
         for done, (t, s) in enumerate(pairwise(times), start=1):
-            x_0 = denoiser(x, t, condition)
-            x = self.step(schedule, x, t, s, x_0, previous, noise)
-            previous = Estimate(t, x_0)
+            x, memory = self.step(denoise, x, t, s, noise, memory)
             if on_step is not None:
                 on_step(done)
         return x
@@ -180,25 +243,35 @@ class EulerMaruyama(Sampler):
     """Euler-Maruyama on the reverse SDE, in the schedule's own clock (paper B, eq. (49)).
 
     ``dX = (f X - g^2 score) dt + g dW``, backwards. The power schedules are singular in t but run
-    evenly in tau, so the steps are even there.
+    evenly in tau, so the steps are even there. Where no signal is left f is infinite, and `times`
+    refuses to start.
     """
 
-    def step(self, schedule, x_t, t, s, x_0, previous, noise):
+    def times(self, schedule: Schedule) -> Tensor:
+        times = super().times(schedule)
+        if not bool(schedule.drift(times[0]).isfinite().all()):
+            raise ValueError(
+                f"The reverse stochastic equation of {schedule!r} is singular at its first time, "
+                f"t={float(times[0]):g}: lower t_max, or walk the probability flow."
+            )
+        return times
+
+    def step(self, denoise, x_t, t, s, noise, memory):
+        schedule = denoise.schedule
         length = schedule.clock(t) - schedule.clock(s)
         rate = schedule.clock_rate(t)
         drift = schedule.drift(t) / rate
         diffusion = schedule.diffusion(t) / rate.sqrt()
-        score = (schedule.alpha(t) * x_0 - x_t) / schedule.sigma(t) ** 2
-        x_s = x_t + (diffusion**2 * score - drift * x_t) * length
-        return x_s + diffusion * length.sqrt() * noise(x_t.shape)
+        x_s = x_t + (diffusion**2 * denoise.score(x_t, t) - drift * x_t) * length
+        return x_s + diffusion * length.sqrt() * noise(x_t.shape), None
 
 
 class DDPM(Sampler):
     """Ancestral sampling: the posterior step with x_0 replaced by its estimate."""
 
-    def step(self, schedule, x_t, t, s, x_0, previous, noise):
-        mean, std = posterior(schedule, x_t, x_0, t, s)
-        return mean + std * noise(x_t.shape)
+    def step(self, denoise, x_t, t, s, noise, memory):
+        mean, std = posterior(denoise.schedule, x_t, denoise(x_t, t), t, s)
+        return mean + std * noise(x_t.shape), None
 
 
 class DDIM(Sampler):
@@ -210,11 +283,16 @@ class DDIM(Sampler):
         Number of steps.
     eta : float, default=0.0
         Share of the posterior's noise: 0 is deterministic, 1 is DDPM.
-    t_min, spacing
+    t_min, spacing, clip_denoised
         See `Sampler`.
     """
 
     default_spacing: Spacing = "log_snr"
+
+    _parameter_constraints: dict = {
+        **Sampler._parameter_constraints,
+        "eta": [Interval(Real, 0, 1, closed="both")],
+    }
 
     def __init__(
         self,
@@ -223,17 +301,19 @@ class DDIM(Sampler):
         eta: float = 0.0,
         t_min: float = 0.0,
         spacing: Spacing | None = None,
+        clip_denoised: float | None = None,
     ) -> None:
-        super().__init__(n_steps, t_min=t_min, spacing=spacing)
+        super().__init__(n_steps, t_min=t_min, spacing=spacing, clip_denoised=clip_denoised)
         self.eta = eta
 
-    def step(self, schedule, x_t, t, s, x_0, previous, noise):
+    def step(self, denoise, x_t, t, s, noise, memory):
+        schedule, x_0 = denoise.schedule, denoise(x_t, t)
         _, posterior_std = posterior(schedule, x_t, x_0, t, s)
         epsilon = (x_t - schedule.alpha(t) * x_0) / schedule.sigma(t)
         fresh = self.eta * posterior_std
         kept = (schedule.sigma(s) ** 2 - fresh**2).clamp(min=0).sqrt()
         x_s = schedule.alpha(s) * x_0 + kept * epsilon
-        return x_s + fresh * noise(x_t.shape) if self.eta else x_s
+        return (x_s + fresh * noise(x_t.shape) if self.eta else x_s), None
 
 
 class Multistep(Sampler):
@@ -248,22 +328,114 @@ class Multistep(Sampler):
             + \frac{h}{2 h_{prev}} (D_t - D_{prev}) \right), \quad h = \lambda_s - \lambda_t.
 
     The first step, and a last one to no noise at all, are of first order.
+
+    Parameters
+    ----------
+    n_steps : int, default=20
+        Number of steps, each with one evaluation of the denoiser.
+    t_min, spacing, clip_denoised
+        See `Sampler`.
     """
 
     default_spacing: Spacing = "log_snr"
 
     def __init__(
-        self, n_steps: int = 20, *, t_min: float = 0.0, spacing: Spacing | None = None
+        self,
+        n_steps: int = 20,
+        *,
+        t_min: float = 0.0,
+        spacing: Spacing | None = None,
+        clip_denoised: float | None = None,
     ) -> None:
-        super().__init__(n_steps, t_min=t_min, spacing=spacing)
+        super().__init__(n_steps, t_min=t_min, spacing=spacing, clip_denoised=clip_denoised)
 
-    def step(self, schedule, x_t, t, s, x_0, previous, noise):
+    def step(self, denoise, x_t, t, s, noise, memory):
+        schedule, estimate = denoise.schedule, denoise(x_t, t)
         if s == 0:
             # h is infinite: the limit of the formula without extrapolation.
-            return schedule.alpha(s) * x_0
+            return schedule.alpha(s) * estimate, None
+        x_0 = estimate
         h = (schedule.log_snr(s) - schedule.log_snr(t)) / 2
-        if previous is not None:
-            h_previous = (schedule.log_snr(t) - schedule.log_snr(previous.t)) / 2
-            x_0 = x_0 + h / (2 * h_previous) * (x_0 - previous.x_0)
+        if memory is not None:
+            t_previous, previous = memory
+            h_previous = (schedule.log_snr(t) - schedule.log_snr(t_previous)) / 2
+            x_0 = x_0 + h / (2 * h_previous) * (x_0 - previous)
         x_s = schedule.sigma(s) / schedule.sigma(t) * x_t
-        return x_s - schedule.alpha(s) * torch.expm1(-h) * x_0
+        return x_s - schedule.alpha(s) * torch.expm1(-h) * x_0, (t, estimate)
+
+
+class Heun(Sampler):
+    r"""Heun's method on the probability flow (Karras et al., 2022, Algorithm 1 without churn).
+
+    In :math:`\hat x = x / \alpha` and :math:`\hat\sigma = \sigma / \alpha` every schedule has the
+    same flow, :math:`d\hat x / d\hat\sigma = (\hat x - D) / \hat\sigma`. A step to no noise at all
+    is Euler's; the others evaluate the denoiser twice and are of second order.
+
+    Parameters
+    ----------
+    n_steps : int, default=18
+        Number of steps.
+    rho : float, default=7.0
+        The grid is even in :math:`\hat\sigma^{1/\rho}`: large values spend steps on little noise.
+    sigma_min, sigma_max : float, default=0.002 and 80.0
+        Ends of the grid before the last step, as far as the schedule goes.
+    t_min, clip_denoised
+        See `Sampler`.
+
+    Raises
+    ------
+    ValueError
+        When sampling by a schedule that has rates of its own for every coordinate.
+    """
+
+    _parameter_constraints: dict = {
+        **Sampler._parameter_constraints,
+        "rho": [Interval(Real, 0, None, closed="neither")],
+        "sigma_min": [Interval(Real, 0, None, closed="neither")],
+        "sigma_max": [Interval(Real, 0, None, closed="neither")],
+    }
+    _parameter_constraints.pop("spacing")
+
+    def __init__(
+        self,
+        n_steps: int = 18,
+        *,
+        rho: float = 7.0,
+        sigma_min: float = 0.002,
+        sigma_max: float = 80.0,
+        t_min: float = 0.0,
+        clip_denoised: float | None = None,
+    ) -> None:
+        self.n_steps = n_steps
+        self.rho = rho
+        self.sigma_min = sigma_min
+        self.sigma_max = sigma_max
+        self.t_min = t_min
+        self.clip_denoised = clip_denoised
+
+    def times(self, schedule: Schedule) -> Tensor:
+        if len(schedule.prior_variance) > 1:
+            raise ValueError("Heun walks one noise level for all: give a schedule of one rate.")
+        if not self.t_min < schedule.t_max:
+            raise ValueError(f"t_min must be below t_max={schedule.t_max:g}, got {self.t_min}.")
+        ends = torch.tensor([schedule.t_max, self.t_min], dtype=torch.float64)
+        last, first = (-schedule.log_snr(ends)[:, 0] / 2).exp().tolist()
+        high = min(self.sigma_max, last)
+        low = min(max(self.sigma_min, first), high)
+        # The last step goes on from the grid's end to t_min, unless the grid has reached it.
+        n_grid = self.n_steps + (first >= self.sigma_min)
+        even = torch.linspace(high ** (1 / self.rho), low ** (1 / self.rho), n_grid).double()
+        times = schedule.time_at_log_snr(-2 * self.rho * even.log())
+        return torch.cat([times[: self.n_steps], ends[1:]])
+
+    def step(self, denoise, x_t, t, s, noise, memory):
+        schedule = denoise.schedule
+        alpha, alpha_s = schedule.alpha(t), schedule.alpha(s)
+        noisy, noisy_s = schedule.sigma(t) / alpha, schedule.sigma(s) / alpha_s
+        x = x_t / alpha
+        slope = (x - denoise(x_t, t)) / noisy
+        x_s = x + (noisy_s - noisy) * slope
+        if noisy_s > 0:
+            slope_s = (x_s - denoise(alpha_s * x_s, s)) / noisy_s
+            x_s = x + (noisy_s - noisy) * (slope + slope_s) / 2
+        return alpha_s * x_s, None

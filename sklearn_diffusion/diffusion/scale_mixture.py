@@ -8,19 +8,93 @@ a convex problem without bad optima.
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
 from sklearn_diffusion.diffusion.denoiser import Denoiser
 from sklearn_diffusion.diffusion.schedule import Schedule
 
-__all__ = ["ScaleMixtureDenoiser", "fit_scale_mixture", "scale_grid"]
+__all__ = ["ScaleMixture", "ScaleMixtureDenoiser", "fit_scale_mixture"]
 
 
-def scale_grid(n_scales: int = 8, low: float = 0.05, high: float = 12.0) -> Tensor:
-    """Variances of the components, evenly spaced in logarithm, for data of unit variance."""
-    return torch.linspace(math.log(low), math.log(high), n_scales, dtype=torch.float64).exp()
+class ScaleMixture(BaseEstimator):
+    """Score model of independent coordinates with tails: a scale mixture fitted to each.
+
+    Chosen by judgement: variances from a twentieth to twelve times the average, densely enough for
+    the weights to make any tail in between; pooling keeps a coordinate of few days near the others.
+
+    Parameters
+    ----------
+    n_scales : int, default=8
+        Number of components.
+    low, high : float, default=0.05 and 12.0
+        Least and largest variance of a component, for data of unit variance; those between are
+        even in logarithm.
+    n_iter : int, default=100
+        EM iterations.
+    pooled_rows : float, default=20.0
+        Weight, in rows, of the average over all coordinates in each coordinate's own weights.
+    """
+
+    _parameter_constraints: dict = {
+        "n_scales": [Interval(Integral, 1, None, closed="left")],
+        "low": [Interval(Real, 0, None, closed="neither")],
+        "high": [Interval(Real, 0, None, closed="neither")],
+        "n_iter": [Interval(Integral, 1, None, closed="left")],
+        "pooled_rows": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_scales: int = 8,
+        low: float = 0.05,
+        high: float = 12.0,
+        n_iter: int = 100,
+        pooled_rows: float = 20.0,
+    ):
+        self.n_scales = n_scales
+        self.low = low
+        self.high = high
+        self.n_iter = n_iter
+        self.pooled_rows = pooled_rows
+
+    def scales(self) -> Tensor:
+        """Variances of the components, shape (n_scales,)."""
+        ends = math.log(self.low), math.log(self.high)
+        return torch.linspace(*ends, self.n_scales, dtype=torch.float64).exp()
+
+    def fit_denoiser(
+        self, x_0: Tensor, weights: Tensor, schedule: Schedule
+    ) -> ScaleMixtureDenoiser:
+        """Fit to rows of about unit variance, which are centred first.
+
+        Parameters
+        ----------
+        x_0 : Tensor of shape (n, n_features)
+            Standardised rows.
+        weights : Tensor of shape (n,)
+            Weights of the rows; they sum to one.
+        schedule : Schedule
+            Forward process.
+
+        Returns
+        -------
+        denoiser : ScaleMixtureDenoiser
+        """
+        scales = self.scales().to(x_0)
+        mixture = fit_scale_mixture(
+            x_0 - weights @ x_0,
+            scales,
+            weights * len(x_0),
+            n_iter=self.n_iter,
+            pooled_rows=self.pooled_rows,
+        )
+        return ScaleMixtureDenoiser(mixture, scales, schedule)
 
 
 class ScaleMixtureDenoiser(Denoiser):

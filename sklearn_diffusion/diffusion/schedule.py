@@ -8,12 +8,16 @@ which is the marginal of the linear stochastic differential equation
 
     dX = f(t) X dt + g(t) dW,    f = d log(alpha) / dt,    g^2 = d(sigma^2) / dt - 2 f sigma^2.
 
-Everything else in the package (denoisers, objectives, samplers, likelihoods) asks a schedule for
-these functions and for nothing more, so a new schedule is one small class.
+A new schedule is a class with `alpha`, `sigma` and `t_max`; everything else is derived from them
+here. A closed form that overrides what is derived has to be exact where the derivative is not (at a
+singular end) or cheaper.
+
+A schedule only stores its parameters, as scikit-learn's estimators do, so that `clone` and searches
+see them; what is computed from them follows when they are set.
 
 Shapes: every method takes times of shape ``(...)`` and returns ``(..., k)``, where ``k`` is 1 for
 an isotropic schedule and ``n_features`` for one with a rate of its own per coordinate. The result
-broadcasts against data of shape ``(..., n_features)`` and has the dtype of the times.
+broadcasts against data of shape ``(..., n_features)`` and has the times' dtype and device.
 
 Paper B is Lesniewski & Trigila, *Beyond Monte Carlo*, arXiv:2412.00036; paper C is Jin & Agarwal,
 arXiv:2511.07571.
@@ -23,18 +27,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from sklearn.base import BaseEstimator
+from torch import Tensor
 
 __all__ = [
-    "CosineSchedule",
-    "DiscreteSchedule",
-    "LinearSchedule",
     "PowerSchedule",
     "Schedule",
+    "Spacing",
+    "StraightLine",
     "SubVariancePreserving",
     "VarianceExploding",
     "VariancePreserving",
@@ -43,15 +47,18 @@ __all__ = [
 Spacing = Literal["clock", "log_snr"]
 
 
-class Schedule(nn.Module, ABC):
+def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
+    """Derivative of an elementwise function of time, (..., k), by forward differentiation."""
+    return torch.func.jvp(function, (t,), (torch.ones_like(t),))[1]
+
+
+class Schedule(BaseEstimator, ABC):
     """Forward process of a diffusion model, as the pair (alpha, sigma) at time t.
 
     Attributes
     ----------
     t_max : float
         Last time of the process, where the data are (nearly) pure noise.
-    prior_variance : Tensor of shape (k,)
-        Variance of the Gaussian from which the reverse process starts.
     """
 
     t_max: float
@@ -64,18 +71,47 @@ class Schedule(nn.Module, ABC):
     def sigma(self, t: Tensor) -> Tensor:
         """Noise standard deviation of the kernel, shape ``(..., k)``."""
 
-    @abstractmethod
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivatives of alpha and sigma in time, each of shape ``(..., k)``."""
+        return _derivative(self.alpha, t), _derivative(self.sigma, t)
+
     def drift(self, t: Tensor) -> Tensor:
         """Coefficient f of ``dX = f X dt + g dW``, shape ``(..., k)``."""
+        return _derivative(self.alpha, t) / self.alpha(t)
 
-    @abstractmethod
     def diffusion(self, t: Tensor) -> Tensor:
         """Coefficient g of ``dX = f X dt + g dW``, shape ``(..., k)``."""
+        variance_rate = _derivative(lambda u: self.sigma(u) ** 2, t)
+        return (variance_rate - 2 * self.drift(t) * self.sigma(t) ** 2).clamp(min=0).sqrt()
 
     @property
-    @abstractmethod
     def prior_variance(self) -> Tensor:
-        """Variance of the law from which the reverse process starts, shape ``(k,)``."""
+        """Variance of the distribution from which the reverse process starts, shape ``(k,)``.
+
+        That of the noisy data at the last time, if the data have unit variance.
+        """
+        return self.marginal_variance(torch.tensor(self.t_max, dtype=torch.float64))
+
+    def marginal_variance(self, t: Tensor) -> Tensor:
+        """Variance at time t of data that start with unit variance, shape ``(..., k)``."""
+        return self.alpha(t) ** 2 + self.sigma(t) ** 2
+
+    def training_times(self, u: Tensor, t_min: float = 0.0) -> Tensor:
+        """Times to train at, even on the clock.
+
+        Parameters
+        ----------
+        u : Tensor of shape (...)
+            Uniform draws in [0, 1).
+        t_min : float, default=0.0
+            Least time.
+
+        Returns
+        -------
+        t : Tensor of shape (...)
+        """
+        low, high = self.clock(u.new_tensor([t_min, self.t_max]))
+        return self.time_at_clock(low + (high - low) * u)
 
     def clock(self, t: Tensor) -> Tensor:
         """Time in which the process runs at an even pace, shape ``(...)``.
@@ -138,10 +174,10 @@ class Schedule(nn.Module, ABC):
             raise ValueError(f"n_steps must be at least 1, got {n_steps}.")
         if not 0 <= t_min < self.t_max:
             raise ValueError(f"t_min must be in [0, t_max={self.t_max}), got {t_min}.")
-        ends = torch.tensor([self.t_max, t_min], dtype=torch.float64, device=self._device)
+        ends = torch.tensor([self.t_max, t_min], dtype=torch.float64)
         if spacing == "clock":
             start, stop = self.clock(ends)
-            fractions = torch.linspace(0, 1, n_steps + 1, dtype=torch.float64, device=self._device)
+            fractions = torch.linspace(0, 1, n_steps + 1, dtype=torch.float64)
             times = self.time_at_clock(start + fractions * (stop - start))
         elif spacing == "log_snr":
             start, stop = self.log_snr(ends).mean(-1)
@@ -149,7 +185,8 @@ class Schedule(nn.Module, ABC):
             bound = 2 * math.log(100) if n_steps >= 3 else math.inf
             first, last = int(start < -bound), int(stop > bound)
             limits = torch.stack([start, stop]).clamp(-bound, bound)
-            limits = limits.clamp(max=2 * math.log(1e4))  # time 0 has an infinite log-SNR
+            # Times without noise or without signal have an infinite log-SNR.
+            limits = limits.clamp(-2 * math.log(1e4), 2 * math.log(1e4))
             body = torch.linspace(0, 1, n_steps + 1 - first - last).to(limits)
             times = self.time_at_log_snr(limits[0] + body * (limits[1] - limits[0]))
             times = torch.cat([ends[:first], times, ends[2 - last :]])
@@ -177,15 +214,11 @@ class Schedule(nn.Module, ABC):
         divergence : float
             In nats.
         """
-        t = torch.tensor(self.t_max, dtype=torch.float64, device=self._device)
+        t = torch.tensor(self.t_max, dtype=torch.float64)
         ratio = self.sigma(t) ** 2 / self.prior_variance
         signal = self.alpha(t) ** 2 * torch.as_tensor(second_moment, dtype=torch.float64)
         per_feature = 0.5 * (ratio - 1 - ratio.log() + signal / self.prior_variance)
         return float(per_feature.expand(n_features).sum())
-
-    @property
-    def _device(self) -> torch.device:
-        return self.prior_variance.device
 
 
 class PowerSchedule(Schedule):
@@ -216,28 +249,45 @@ class PowerSchedule(Schedule):
         is outside (0, 1).
     """
 
-    b: Tensor
-
     def __init__(
         self, b: float | Sequence[float] = 1.0, a: float = 0.0, t_max: float | None = None
     ):
-        super().__init__()
-        self.register_buffer("b", _positive_rates(b))
-        if not (math.isfinite(a) and a >= 0):
-            raise ValueError(f"The power a of the schedule must be non-negative, got {a}.")
-        self.a = float(a)
-        if t_max is None:
-            t_max = float(self.time_at_clock(math.log(1e4) / self.b.min()))
-            if t_max == 1:
-                raise ValueError(
-                    f"The rate b={float(self.b.min()):g} with a={self.a:g} is too slow: the signal "
-                    "lasts until t = 1 in double precision. Raise b or a, or give t_max."
-                )
-        if not 0 < t_max < 1:
+        self.b = b
+        self.a = a
+        self._t_max = t_max
+        self._validate_params()
+
+    @property
+    def t_max(self) -> float:
+        """Last time: the parameter, or what None stands for."""
+        return self._default_t_max() if self._t_max is None else float(self._t_max)
+
+    @t_max.setter
+    def t_max(self, t_max: float | None) -> None:
+        self._t_max = t_max
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters as they were given, `t_max` None included."""
+        return {**super().get_params(deep=deep), "t_max": self._t_max}
+
+    def _validate_params(self) -> None:
+        _positive_rates(self.b)
+        if not (math.isfinite(self.a) and self.a >= 0):
+            raise ValueError(f"The power a of the schedule must be non-negative, got {self.a}.")
+        if not 0 < self.t_max < 1:
             raise ValueError(
-                f"t_max must be in (0, 1): the power schedule is singular at 1; got {t_max}."
+                f"t_max must be in (0, 1): the power schedule is singular at 1; got {self.t_max}."
             )
-        self.t_max = float(t_max)
+
+    def _default_t_max(self) -> float:
+        slowest = _positive_rates(self.b).min()
+        t_max = float(self.time_at_clock(math.log(1e4) / slowest))
+        if t_max == 1:
+            raise ValueError(
+                f"The rate b={float(slowest):g} with a={self.a:g} is too slow: the signal lasts "
+                "until t = 1 in double precision. Raise b or a, or give t_max."
+            )
+        return t_max
 
     def clock(self, t: Tensor) -> Tensor:
         log_remaining = torch.log1p(-t)
@@ -251,11 +301,11 @@ class PowerSchedule(Schedule):
 
     def beta(self, t: Tensor) -> Tensor:
         """Rate of the process in t, shape ``(..., k)``."""
-        return self.clock_rate(t)[..., None] * self.b.to(t.dtype)
+        return self.clock_rate(t)[..., None] * _positive_rates(self.b).to(t)
 
     def tau(self, t: Tensor) -> Tensor:
         """Time change of paper B, eq. (39), shape ``(..., k)``."""
-        return self.clock(t)[..., None] * self.b.to(t.dtype)
+        return self.clock(t)[..., None] * _positive_rates(self.b).to(t)
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.exp(-self.tau(t) / 2)
@@ -265,7 +315,7 @@ class PowerSchedule(Schedule):
 
     @property
     def prior_variance(self) -> Tensor:
-        return torch.ones_like(self.b)
+        return torch.ones_like(_positive_rates(self.b))
 
 
 class VariancePreserving(PowerSchedule):
@@ -318,160 +368,73 @@ class VarianceExploding(Schedule):
         If a scale is not positive, `a` is not above 1 or `t_max` is not positive.
     """
 
-    b: Tensor
-
     def __init__(self, b: float | Sequence[float] = 0.01, a: float = 1e5, t_max: float = 1.0):
-        super().__init__()
-        self.register_buffer("b", _positive_rates(b))
-        if not (math.isfinite(a) and a > 1):
-            raise ValueError(f"The growth a of the schedule must be above 1, got {a}.")
-        if not (math.isfinite(t_max) and t_max > 0):
-            raise ValueError(f"t_max must be positive, got {t_max}.")
-        self.a, self.t_max = float(a), float(t_max)
+        self.b = b
+        self.a = a
+        self.t_max = t_max
+        self._validate_params()
+
+    def _validate_params(self) -> None:
+        _positive_rates(self.b)
+        if not (math.isfinite(self.a) and self.a > 1):
+            raise ValueError(f"The growth a of the schedule must be above 1, got {self.a}.")
+        if not (math.isfinite(self.t_max) and self.t_max > 0):
+            raise ValueError(f"t_max must be positive, got {self.t_max}.")
 
     def tau(self, t: Tensor) -> Tensor:
         """Variance added by time t, the time change of paper B, eqs. (62)-(64)."""
-        return torch.expm1(t * math.log(self.a))[..., None] * self.b.to(t.dtype)
+        return torch.expm1(t * math.log(self.a))[..., None] * _positive_rates(self.b).to(t)
 
     def alpha(self, t: Tensor) -> Tensor:
-        return torch.ones_like(t)[..., None].expand(*t.shape, len(self.b))
+        return torch.ones_like(t)[..., None].expand(*t.shape, len(_positive_rates(self.b)))
 
     def sigma(self, t: Tensor) -> Tensor:
         return self.tau(t).sqrt()
 
     def drift(self, t: Tensor) -> Tensor:
-        return torch.zeros_like(t)[..., None].expand(*t.shape, len(self.b))
+        return torch.zeros_like(t)[..., None].expand(*t.shape, len(_positive_rates(self.b)))
 
     def diffusion(self, t: Tensor) -> Tensor:
-        return torch.sqrt((self.tau(t) + self.b.to(t.dtype)) * math.log(self.a))
+        return torch.sqrt((self.tau(t) + _positive_rates(self.b).to(t)) * math.log(self.a))
 
     @property
     def prior_variance(self) -> Tensor:
-        return self.b * math.expm1(self.t_max * math.log(self.a))
+        # The data's own variance, lost in the noise, is left out.
+        return _positive_rates(self.b) * math.expm1(self.t_max * math.log(self.a))
 
 
-class DiscreteSchedule(Schedule):
-    r"""DDPM schedule of T steps, given by its rates beta_1, ..., beta_T.
+class StraightLine(Schedule):
+    r"""Straight line from data to noise, the path of flow matching and rectified flows.
 
-    Times are the step numbers 0, ..., T, with :math:`\bar\alpha_t = \prod_{s \le t} (1 - \beta_s)`,
-    :math:`\alpha = \sqrt{\bar\alpha_t}` and :math:`\sigma^2 = 1 - \bar\alpha_t`. Between the steps
-    :math:`\log \bar\alpha` is interpolated linearly, which keeps the process variance preserving
-    and lets continuous-time samplers use it.
+    :math:`x_t = (1 - t) x_0 + t \epsilon`, whose velocity :math:`\epsilon - x_0` does not depend
+    on time (Lipman et al., 2023; Liu, Gong & Liu, 2023). At t = 1 nothing is left of the signal,
+    so a network cannot predict the noise there; it predicts "velocity", "v" or "x0".
 
     Parameters
     ----------
-    betas : Tensor of shape (T,)
-        Variance added at each step, each in (0, 1).
-
-    Attributes
-    ----------
-    betas, alphas, alpha_bars : Tensor of shape (T,)
-        Rates, signal retentions 1 - beta and their cumulative products, for steps 1 to T.
+    t_max : float, default=1.0
+        Last time, in (0, 1]. The reverse stochastic equation is singular at 1; the probability flow
+        and ancestral sampling are not.
 
     Raises
     ------
     ValueError
-        If there is no step or a rate is outside (0, 1).
+        If `t_max` is outside (0, 1].
     """
 
-    betas: Tensor
-    _log_alpha_bars: Tensor
+    def __init__(self, t_max: float = 1.0):
+        self.t_max = t_max
+        self._validate_params()
 
-    def __init__(self, betas: Tensor):
-        super().__init__()
-        betas = torch.as_tensor(betas, dtype=torch.float64)
-        if betas.ndim != 1 or len(betas) == 0:
-            raise ValueError(f"betas must be a non-empty vector, got shape {tuple(betas.shape)}.")
-        if not bool(((betas > 0) & (betas < 1)).all()):
-            raise ValueError("Every beta of a discrete schedule must be in (0, 1).")
-        self.register_buffer("betas", betas)
-        cumulative = torch.cat([betas.new_zeros(1), torch.log1p(-betas).cumsum(0)])
-        self.register_buffer("_log_alpha_bars", cumulative)
-        self.t_max = float(len(betas))
-
-    @property
-    def alphas(self) -> Tensor:
-        """Signal retention 1 - beta of each step."""
-        return 1 - self.betas
-
-    @property
-    def alpha_bars(self) -> Tensor:
-        """Cumulative signal retention after each step."""
-        return self._log_alpha_bars[1:].exp()
-
-    def _log_alpha_bar(self, t: Tensor) -> Tensor:
-        table = self._log_alpha_bars.to(t.dtype)
-        step = t.floor().clamp(0, self.t_max - 1).long()
-        return torch.lerp(table[step], table[step + 1], t - step)[..., None]
+    def _validate_params(self) -> None:
+        if not 0 < self.t_max <= 1:
+            raise ValueError(f"t_max must be in (0, 1], got {self.t_max}.")
 
     def alpha(self, t: Tensor) -> Tensor:
-        return torch.exp(self._log_alpha_bar(t) / 2)
+        return (1 - t)[..., None]
 
     def sigma(self, t: Tensor) -> Tensor:
-        return torch.sqrt(-torch.expm1(self._log_alpha_bar(t)))
-
-    def drift(self, t: Tensor) -> Tensor:
-        # The rate of step s acts on (s - 1, s].
-        step = (t.ceil() - 1).clamp(0, self.t_max - 1).long()
-        return (torch.log1p(-self.betas).to(t.dtype)[step] / 2)[..., None]
-
-    def diffusion(self, t: Tensor) -> Tensor:
-        return torch.sqrt(-2 * self.drift(t))
-
-    @property
-    def prior_variance(self) -> Tensor:
-        return self.betas.new_ones(1)
-
-
-class LinearSchedule(DiscreteSchedule):
-    """DDPM's linear schedule (Ho, Jain & Abbeel, 2020): betas evenly spaced.
-
-    Parameters
-    ----------
-    n_steps : int, default=500
-        Number of steps T.
-    beta_min, beta_max : float
-        First and last rate. By default ``0.1 / n_steps`` and ``20 / n_steps``: the published
-        1e-4 and 0.02 at 1000 steps, scaled so that the sum of the rates does not depend on
-        `n_steps`, as long as none comes near 1: take 50 steps or more.
-    """
-
-    def __init__(
-        self, n_steps: int = 500, beta_min: float | None = None, beta_max: float | None = None
-    ):
-        _check_steps(n_steps)
-        first = 0.1 / n_steps if beta_min is None else beta_min
-        last = min(20 / n_steps, 0.999) if beta_max is None else beta_max
-        super().__init__(torch.linspace(first, last, n_steps, dtype=torch.float64))
-
-
-class CosineSchedule(DiscreteSchedule):
-    r"""Cosine schedule (Nichol & Dhariwal, 2021), used by paper C.
-
-    :math:`\bar\alpha_t = h(t) / h(0)` with
-    :math:`h(t) = \cos^2(\frac{\pi}{2} \frac{t/T + s}{1 + s})`, the rates clipped at `beta_max` to
-    keep the last steps regular.
-
-    Parameters
-    ----------
-    n_steps : int, default=500
-        Number of steps T.
-    offset : float, default=0.008
-        The s of the formula.
-    beta_max : float, default=0.999
-        Largest rate.
-    """
-
-    def __init__(self, n_steps: int = 500, offset: float = 0.008, beta_max: float = 0.999):
-        _check_steps(n_steps)
-        t = torch.linspace(0, 1, n_steps + 1, dtype=torch.float64)
-        alpha_bars = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
-        super().__init__((1 - alpha_bars[1:] / alpha_bars[:-1]).clamp(max=beta_max))
-
-
-def _check_steps(n_steps: int) -> None:
-    if n_steps < 1:
-        raise ValueError(f"A discrete schedule needs at least one step, got n_steps={n_steps}.")
+        return t[..., None]
 
 
 def _positive_rates(b: float | Sequence[float]) -> Tensor:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_diffusion.diffusion.denoiser import Denoiser
-from sklearn_diffusion.diffusion.scale_mixture import (
-    ScaleMixtureDenoiser,
-    fit_scale_mixture,
-    scale_grid,
+from sklearn_diffusion.diffusion.discrete_schedule import (
+    CosineSchedule,
+    DiscreteSchedule,
+    LinearSchedule,
 )
-from sklearn_diffusion.diffusion.schedule import CosineSchedule, DiscreteSchedule, LinearSchedule
+from sklearn_diffusion.diffusion.scale_mixture import ScaleMixture, ScaleMixtureDenoiser
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.nets.mlp import FiLMMLP
 from sklearn_diffusion.nets.unet import ConditionalUNet
@@ -111,9 +111,7 @@ def fit_closed_form(
     schedule : DiscreteSchedule
         Forward process.
     """
-    scales = scale_grid()
-    centred, weights = torch.from_numpy(w - day_weights @ w), torch.from_numpy(day_weights * len(w))
-    return ScaleMixtureDenoiser(fit_scale_mixture(centred, scales, weights), scales, schedule)
+    return ScaleMixture().fit_denoiser(torch.from_numpy(w), torch.from_numpy(day_weights), schedule)
 
 
 def make_network(

@@ -8,7 +8,9 @@ from sklearn_diffusion.diffusion import (
     CosineSchedule,
     GaussianDenoiser,
     GaussianMixtureDenoiser,
+    Multistep,
     NetworkDenoiser,
+    StraightLine,
     SubVariancePreserving,
     VarianceExploding,
     VariancePreserving,
@@ -36,29 +38,62 @@ def mixture(schedule):
 
 
 @pytest.mark.parametrize("kind", PARAMETERIZATIONS)
-@pytest.mark.parametrize("schedule", [VariancePreserving(), VarianceExploding(1.0, a=10.0)])
+@pytest.mark.parametrize(
+    "schedule", [VariancePreserving(), VarianceExploding(1.0, a=10.0), StraightLine()], ids=str
+)
 def test_parameterizations_convert_both_ways(kind, schedule):
     t = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
     x_0, noise = draws(3, D), draws(3, D, seed=1)
     x_t = perturb(schedule, x_0, t, noise)
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-    target = from_denoised(x_0, kind, x_t, alpha, sigma)
+    target = from_denoised(x_0, kind, x_t, schedule, t)
     definitions = {
         "x0": x_0,
         "epsilon": noise,
         "score": -noise / sigma,
         "v": alpha * noise - sigma * x_0,
         "residual": -sigma * noise,
+        "velocity": torch.func.jvp(
+            lambda u: perturb(schedule, x_0, u, noise), (t,), (torch.ones_like(t),)
+        )[1],
     }
     torch.testing.assert_close(target, definitions[kind])
-    torch.testing.assert_close(to_denoised(target, kind, x_t, alpha, sigma), x_0)
+    torch.testing.assert_close(to_denoised(target, kind, x_t, schedule, t), x_0)
 
 
 def test_unknown_parameterization_is_named():
     x = draws(1, D)
     for convert in (to_denoised, from_denoised):
         with pytest.raises(ValueError, match="'noise'"):
-            convert(x, "noise", x, x, x)
+            convert(x, "noise", x, VariancePreserving(), x)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "score", "residual"])
+def test_a_target_that_says_nothing_of_the_data_is_refused(kind):
+    """Where no signal is left, the noise is all there is."""
+    t = torch.tensor([0.5, 1.0], dtype=torch.float64)
+    message = f"parameterization={kind!r} is undefined at t=1 of StraightLine"
+    with pytest.raises(ValueError, match=message):
+        to_denoised(draws(2, D), kind, draws(2, D), StraightLine(), t)
+    denoiser = NetworkDenoiser(lambda x, t, condition: x, StraightLine(), kind)
+    with pytest.raises(ValueError, match=message):
+        Multistep(5).sample(denoiser, (4, D), lambda shape: draws(*shape))
+
+
+@pytest.mark.parametrize("kind", ["x0", "v", "velocity"])
+def test_targets_that_are_defined_in_pure_noise(kind):
+    """The exact output for standard normal data gives back standard normal data."""
+    schedule = StraightLine()
+
+    def network(x, t, condition):
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        x_0 = alpha * x / (alpha**2 + sigma**2)
+        return from_denoised(x_0, kind, x, schedule, t)
+
+    x = Multistep(30).sample(
+        NetworkDenoiser(network, schedule, kind), (20_000, D), lambda shape: draws(*shape)
+    )
+    torch.testing.assert_close(x.std(0), torch.ones(D, dtype=torch.float64), atol=0.03, rtol=0)
 
 
 def test_mixture_score_is_the_gradient_of_its_density():

@@ -47,7 +47,9 @@ SCHEDULES = [
 ]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: f"{type(s).__name__}{len(s.b)}")
+@pytest.mark.parametrize(
+    "schedule", SCHEDULES, ids=lambda s: f"{type(s).__name__}{len(s.prior_variance)}"
+)
 @pytest.mark.parametrize("units", [HermiteUnits(n_nodes=24), CosineUnits()], ids=["tanh", "cos"])
 @pytest.mark.parametrize("skip", [False, True], ids=["paper", "skip"])
 def test_quadrature_equals_monte_carlo_within_its_error(schedule, units, skip):

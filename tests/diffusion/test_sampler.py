@@ -1,7 +1,10 @@
 """Samplers: an exact Gaussian denoiser must give back its Gaussian."""
 
+import pickle
+
 import pytest
 import torch
+from sklearn.base import clone
 
 from sklearn_diffusion.diffusion import (
     DDIM,
@@ -9,8 +12,11 @@ from sklearn_diffusion.diffusion import (
     CosineSchedule,
     EulerMaruyama,
     GaussianDenoiser,
+    Heun,
     LinearSchedule,
     Multistep,
+    Sampler,
+    StraightLine,
     SubVariancePreserving,
     VarianceExploding,
     VariancePreserving,
@@ -38,6 +44,7 @@ SCHEDULES = {
     "ve": VarianceExploding(0.01, a=1e5),
     "cosine": CosineSchedule(500),
     "linear": LinearSchedule(500),
+    "straight": StraightLine(),
 }
 SAMPLERS = {
     "euler": EulerMaruyama(600),
@@ -45,12 +52,16 @@ SAMPLERS = {
     "ddim": DDIM(200),
     "ddim_half": DDIM(200, eta=0.5),
     "multistep": Multistep(25),
+    "heun": Heun(40),
 }
+REFUSED = {("euler", "straight"), ("heun", "vp_per_asset")}
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_gaussian_comes_back(sampler, schedule):
+    if (sampler, schedule) in REFUSED:
+        pytest.skip("refused, as the tests below show")
     n = 20_000
     x = SAMPLERS[sampler].sample(denoiser(SCHEDULES[schedule]), (n, 3), source())
     assert x.shape == (n, 3) and x.dtype == torch.float64
@@ -84,6 +95,94 @@ def test_multistep_is_of_second_order():
     assert 3 < coarse / fine < 5
     coarse, fine = error(DDIM)
     assert 1.7 < coarse / fine < 2.4
+    coarse, fine = error(Heun)
+    assert 3 < coarse / fine < 5
+
+
+def test_heun_walks_karras_grid():
+    """Even in sigma^(1/rho) from sigma_max to sigma_min, and a last step to no noise."""
+    schedule = VariancePreserving(t_max=0.99995)
+    times = Heun(10, rho=7.0, sigma_min=0.002, sigma_max=50.0).times(schedule)
+    sigma = (-schedule.log_snr(times[:-1])[:, 0] / 2).exp()
+    expected = torch.linspace(50.0 ** (1 / 7), 0.002 ** (1 / 7), 10, dtype=torch.float64) ** 7
+    torch.testing.assert_close(sigma, expected, rtol=1e-5, atol=0)
+    assert times[-1] == 0 and len(times) == 11
+
+
+@pytest.mark.parametrize("schedule", ["vp", "cosine", "straight"])
+def test_heuns_grid_stops_where_it_is_told(schedule):
+    t_min = 0.3 * SCHEDULES[schedule].t_max
+    times = Heun(8, t_min=t_min).times(SCHEDULES[schedule])
+    assert len(times) == 9 and times[-1] == t_min and (times.diff() < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "schedule", "message"),
+    [
+        (Heun(), "vp_per_asset", "Heun walks one noise level for all"),
+        (Heun(t_min=2.0), "vp", "t_min must be below t_max"),
+        (EulerMaruyama(), "straight", "singular at its first time, t=1"),
+        (Multistep(0), "vp", "'n_steps' parameter of Multistep"),
+        (DDPM(5, clip_denoised=-1.0), "vp", "'clip_denoised' parameter of DDPM"),
+        (DDIM(5, eta=2.0), "vp", "'eta' parameter of DDIM"),
+        (DDIM(5, spacing="even"), "vp", "'spacing' parameter of DDIM"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_walked_is_refused(sampler, schedule, message):
+    with pytest.raises(ValueError, match=message):
+        sampler.sample(denoiser(SCHEDULES[schedule]), (2, 3), source())
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_estimates_are_clipped_on_request(name):
+    """No estimate of the data leaves the bound, so neither do deterministic samples."""
+    seen = []
+
+    class Watched(GaussianDenoiser):
+        def forward(self, x_t, t, condition=None):
+            seen.append(t)
+            return super().forward(x_t, t, condition)
+
+    sampler = clone(SAMPLERS[name]).set_params(n_steps=20, clip_denoised=0.5)
+    watched = Watched(MEAN, COVARIANCE, CosineSchedule(100))
+    x = sampler.sample(watched, (500, 3), source())
+    assert len(seen) >= 20
+    loose = clone(sampler).set_params(clip_denoised=50.0)
+    assert x.abs().max() < loose.sample(watched, (500, 3), source()).abs().max()
+    if name in {"ddpm", "ddim", "multistep", "heun"}:
+        assert x.abs().max() <= 0.5 * (1 + 1e-9)
+
+
+class PredictorCorrector(Sampler):
+    """Somebody else's: DDIM, then Langevin at the new noise; it counts its steps in memory."""
+
+    def step(self, denoise, x_t, t, s, noise, memory):
+        schedule, done = denoise.schedule, memory or 0
+        x_0 = denoise(x_t, t)
+        epsilon = (x_t - schedule.alpha(t) * x_0) / schedule.sigma(t)
+        x_s = schedule.alpha(s) * x_0 + schedule.sigma(s) * epsilon
+        if s > 0:
+            length = 0.1 * schedule.sigma(s) ** 2
+            x_s = x_s + length * denoise.score(x_s, s) + (2 * length).sqrt() * noise(x_s.shape)
+        self.done_ = done + 1
+        return x_s, done + 1
+
+
+def test_a_strangers_sampler_may_evaluate_twice_and_remember():
+    sampler = PredictorCorrector(300, spacing="log_snr")
+    x = sampler.sample(denoiser(VariancePreserving()), (20_000, 3), source())
+    assert sampler.done_ == 300
+    torch.testing.assert_close(x.T.cov(), COVARIANCE, atol=0.06, rtol=0)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_carry_their_parameters(name):
+    sampler = SAMPLERS[name]
+    copy = pickle.loads(pickle.dumps(clone(sampler)))
+    assert copy.get_params() == sampler.get_params()
+    assert type(sampler).__name__ in repr(sampler)
+    assert clone(sampler).set_params(n_steps=3).times(CosineSchedule(50)).shape == (4,)
 
 
 def test_ddim_with_full_noise_is_ddpm():
@@ -123,5 +222,5 @@ def test_samples_are_reproducible_and_counted():
 def test_single_precision_stays_single():
     schedule = VariancePreserving()
     model = GaussianDenoiser(MEAN.float(), COVARIANCE.float(), schedule)
-    for sampler in (EulerMaruyama(5), DDPM(5), DDIM(5), Multistep(5)):
+    for sampler in (EulerMaruyama(5), DDPM(5), DDIM(5), Multistep(5), Heun(5)):
         assert sampler.sample(model, (4, 3), lambda s: torch.zeros(s)).dtype == torch.float32

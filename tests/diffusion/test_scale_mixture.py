@@ -1,4 +1,4 @@
-"""The closed-form denoiser of scale mixtures, against mixtures, normal laws and likelihoods."""
+"""The closed-form denoiser of scale mixtures, against mixtures and likelihoods."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,10 @@ import torch
 from sklearn_diffusion.diffusion import (
     CosineSchedule,
     GaussianMixtureDenoiser,
+    ScaleMixture,
     ScaleMixtureDenoiser,
 )
-from sklearn_diffusion.diffusion.scale_mixture import fit_scale_mixture, scale_grid
+from sklearn_diffusion.diffusion.scale_mixture import fit_scale_mixture
 
 SCHEDULE = CosineSchedule(100)
 TIMES = torch.tensor([1.0, 20.0, 50.0, 90.0], dtype=torch.float64)
@@ -72,7 +73,7 @@ def test_the_score_is_the_gradient_of_the_noisy_density():
 
 
 def test_em_never_lowers_the_likelihood(rng):
-    x, scales = draws(300, rng), scale_grid()
+    x, scales = draws(300, rng), ScaleMixture().scales()
     course = [
         log_likelihood(x, fit(x, scales, n_iter=n, pooled_rows=0.0), scales)
         for n in (1, 2, 5, 20, 100)
@@ -107,7 +108,7 @@ def test_pooling_lies_between_each_coordinate_and_all(rng):
 
 def test_normal_data_have_a_nearly_linear_denoiser(rng):
     x = torch.from_numpy(rng.normal(size=(4000, 3)))
-    scales = scale_grid()
+    scales = ScaleMixture().scales()
     denoiser = ScaleMixtureDenoiser(fit(x, scales), scales, SCHEDULE)
     noisy = torch.linspace(-2, 2, 21, dtype=torch.float64)[:, None].expand(-1, 3)
     for t in TIMES:
@@ -124,7 +125,27 @@ def test_heavy_tails_are_kept_and_centres_shrunk():
 
 
 def test_scales_surround_unit_variance():
-    scales = scale_grid(5, 0.1, 10.0)
+    scales = ScaleMixture(n_scales=5, low=0.1, high=10.0).scales()
     torch.testing.assert_close(scales[2], torch.tensor(1.0, dtype=torch.float64))
     ratios = scales[1:] / scales[:-1]
     torch.testing.assert_close(ratios, ratios[0].expand(4))
+
+
+def test_the_score_model_centres_weighs_and_fits(rng):
+    x = draws(300, rng) + 2.0
+    weights = torch.from_numpy(rng.dirichlet(np.ones(300)))
+    fitted = ScaleMixture().fit_denoiser(x, weights, SCHEDULE)
+    scales = ScaleMixture().scales()
+    expected = fit_scale_mixture(x - weights @ x, scales, 300 * weights)
+    torch.testing.assert_close(fitted.log_weights.exp(), expected)
+    assert fitted.schedule is SCHEDULE
+
+
+@pytest.mark.parametrize(
+    "changes", [{"n_scales": 3}, {"low": 0.5}, {"high": 2.0}, {"n_iter": 2}, {"pooled_rows": 500.0}]
+)
+def test_every_parameter_of_the_score_model_does_something(changes, rng):
+    x, weights, t = draws(300, rng), torch.full((300,), 1 / 300).double(), TIMES[1]
+    plain = ScaleMixture().fit_denoiser(x, weights, SCHEDULE)
+    changed = ScaleMixture(**changes).fit_denoiser(x, weights, SCHEDULE)
+    assert (plain(x, t) != changed(x, t)).any()

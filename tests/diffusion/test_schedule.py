@@ -1,14 +1,21 @@
 """Schedules: the kernel solves the SDE, and the clock is the paper's."""
 
 import math
+import pickle
+from copy import deepcopy
 
 import pytest
 import torch
+from sklearn.base import clone
 
 from sklearn_diffusion.diffusion import (
     CosineSchedule,
     DiscreteSchedule,
+    GaussianDenoiser,
     LinearSchedule,
+    Multistep,
+    Schedule,
+    StraightLine,
     SubVariancePreserving,
     VarianceExploding,
     VariancePreserving,
@@ -22,7 +29,19 @@ CONTINUOUS = {
     "ve": VarianceExploding(RATES, a=50.0),
 }
 DISCRETE = {"linear": LinearSchedule(200), "cosine": CosineSchedule(500)}
-ALL = CONTINUOUS | DISCRETE
+ALL = CONTINUOUS | DISCRETE | {"straight": StraightLine()}
+
+
+class StrangersCosine(Schedule):
+    """Somebody else's: alpha and sigma are all there is."""
+
+    t_max = 0.999
+
+    def alpha(self, t):
+        return torch.cos(math.pi / 2 * t)[..., None]
+
+    def sigma(self, t):
+        return torch.sin(math.pi / 2 * t)[..., None]
 
 
 def interior(schedule, n=7):
@@ -51,6 +70,75 @@ def test_discrete_kernel_is_the_cumulative_product(name):
     torch.testing.assert_close(schedule.alpha_bars, expected)
     # One unit of time removes exactly beta of the signal's variance.
     torch.testing.assert_close(schedule.drift(steps)[:, 0], torch.log(schedule.alphas) / 2)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_what_is_derived_equals_the_closed_forms(name):
+    schedule, t = CONTINUOUS[name], interior(CONTINUOUS[name])
+    torch.testing.assert_close(
+        Schedule.drift(schedule, t), schedule.drift(t), rtol=1e-12, atol=1e-12
+    )
+    torch.testing.assert_close(
+        Schedule.diffusion(schedule, t), schedule.diffusion(t), rtol=1e-12, atol=1e-12
+    )
+
+
+def test_a_strangers_schedule_is_alpha_and_sigma():
+    schedule = StrangersCosine()
+    t = interior(schedule)
+    rate = math.pi / 2
+    torch.testing.assert_close(schedule.drift(t)[:, 0], -rate * torch.tan(rate * t))
+    torch.testing.assert_close(schedule.diffusion(t)[:, 0] ** 2, 2 * rate * torch.tan(rate * t))
+    torch.testing.assert_close(schedule.prior_variance, torch.ones(1, dtype=torch.float64))
+    torch.testing.assert_close(schedule.time_at_log_snr(schedule.log_snr(t)[:, 0]), t)
+    covariance = torch.tensor([[1.0, 0.6], [0.6, 0.8]], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    x = Multistep(80).sample(
+        GaussianDenoiser(torch.zeros(2).double(), covariance, schedule),
+        (20_000, 2),
+        lambda shape: torch.randn(shape, generator=generator, dtype=torch.float64),
+    )
+    torch.testing.assert_close(x.T.cov(), covariance, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_schedules_carry_their_parameters(name):
+    schedule = ALL[name]
+    t = interior(schedule)
+    for copy in (clone(schedule), pickle.loads(pickle.dumps(schedule)), deepcopy(schedule)):
+        torch.testing.assert_close(copy.alpha(t), schedule.alpha(t), rtol=0, atol=0)
+        assert repr(copy) == repr(schedule)
+
+
+def test_what_is_computed_follows_the_parameters():
+    t = torch.tensor([3.0, 20.0], dtype=torch.float64)
+    cosine = CosineSchedule(50)
+    cosine.alpha(t)
+    torch.testing.assert_close(
+        cosine.set_params(n_steps=80).alpha(t), CosineSchedule(80).alpha(t), rtol=0, atol=0
+    )
+    assert cosine.t_max == 80
+    given = DiscreteSchedule(torch.full((10,), 0.1))
+    given.alpha(t)
+    torch.testing.assert_close(
+        given.set_params(betas=torch.full((30,), 0.2)).alpha(t)[:, 0] ** 2, 0.8**t
+    )
+    power = VariancePreserving()
+    assert power.get_params()["t_max"] is None
+    assert power.set_params(b=0.5).t_max == VariancePreserving(0.5).t_max
+    assert clone(power).set_params(t_max=0.9).t_max == 0.9
+
+
+def test_training_times_are_whole_steps_or_even_on_the_clock():
+    u = torch.linspace(0, 1, 1001, dtype=torch.float64)[:-1]
+    steps = CosineSchedule(10).training_times(u)
+    assert steps.unique().tolist() == list(range(1, 11))
+    assert (steps.unique(return_counts=True)[1] == 100).all()
+    assert CosineSchedule(10).training_times(u, t_min=4.0).unique().tolist() == list(range(5, 11))
+    schedule = VariancePreserving(a=0.5, t_max=0.9)
+    clock = schedule.clock(schedule.training_times(u, t_min=0.1))
+    low, high = schedule.clock(torch.tensor([0.1, 0.9], dtype=torch.float64))
+    torch.testing.assert_close(clock, low + (high - low) * u)
 
 
 def test_variances_of_the_time_changed_processes():
@@ -136,6 +224,8 @@ def test_terminal_kl_is_the_papers_formula():
         (lambda: VarianceExploding(1.0, a=1.0), "growth a"),
         (lambda: VarianceExploding(1.0, t_max=0.0), "t_max"),
         (lambda: LinearSchedule(0), "n_steps=0"),
+        (lambda: StraightLine(1.1), "t_max"),
+        (lambda: CosineSchedule(5).set_params(n_steps=0)._validate_params(), "n_steps=0"),
         (lambda: DiscreteSchedule(torch.tensor([0.1, 1.0])), "beta"),
         (lambda: VariancePreserving().times(0), "n_steps"),
         (lambda: VariancePreserving().times(5, t_min=2.0), "t_min"),
