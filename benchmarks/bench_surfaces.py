@@ -26,6 +26,7 @@ from sklearn_diffusion import (
     RandomWalkForecaster,
 )
 from sklearn_diffusion.arbitrage import arbitrage_penalty
+from sklearn_diffusion.diffusion import DDPM, Multistep
 from sklearn_diffusion.metrics import (
     ci_breach,
     ci_width,
@@ -135,7 +136,10 @@ def train_paper(
     print(f"\n{panel}", flush=True)
     began = time.perf_counter()
     paper = ConditionalIVSurfaceForecaster.paper(
-        panel.grid, max_epochs=max_epochs, random_state=0, verbose=verbose
+        panel.grid,
+        training__max_epochs=max_epochs,
+        training__verbose=verbose,
+        random_state=0,
     ).fit(panel.X_train, panel.y_train)
     validation = paper.validation_loss_curve_
     print(
@@ -161,8 +165,8 @@ def compare_with_paper(panel: SurfacePanel, paper: ConditionalIVSurfaceForecaste
     )
     print(f"{len(days)} of the test days, one seed, {N_PAPER_SAMPLES} samples a day", flush=True)
     figures, reference = score_baselines_and_default(some, N_PAPER_SAMPLES, seed=0)
-    for sampler, n_steps in (("ddpm", N_ANCESTRAL_STEPS), ("multistep", N_FEW_STEPS)):
-        paper.set_params(sampler=sampler, n_sampling_steps=n_steps)
+    for kind, n_steps in ((DDPM, N_ANCESTRAL_STEPS), (Multistep, N_FEW_STEPS)):
+        paper.set_params(sampler=kind(n_steps, clip_denoised=paper.sampler.clip_denoised))
         samples = paper.sample(some.X_test, N_PAPER_SAMPLES)
         name = f"diffusion, paper, {n_steps} steps"
         figures[name], daily = score(some, samples, samples.mean(axis=0))
@@ -190,9 +194,8 @@ def compare_samplers() -> None:
     panel = load_simulated()
     forecaster = ConditionalIVSurfaceForecaster(panel.grid, random_state=0)
     forecaster.fit(panel.X_train, panel.y_train)
-    few = forecaster.n_sampling_steps
     rows = {}
-    for sampler, n_steps in (("multistep", few), ("ddpm", N_ANCESTRAL_STEPS)):
+    for sampler, n_steps in (("multistep", N_FEW_STEPS), ("ddpm", N_ANCESTRAL_STEPS)):
         forecaster.set_params(sampler=sampler, n_sampling_steps=n_steps)
         began = time.perf_counter()
         scores = [

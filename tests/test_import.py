@@ -142,3 +142,8 @@ def test_the_covariance_loads_nothing_of_surfaces_and_no_torch():
     own = {name.split(".")[1] for name in loaded if name.startswith("sklearn_diffusion.")}
     assert not own & {"surfaces", "pricing", "arbitrage", "grid", "preprocessing", "datasets"}
     assert not loaded & {"torch", "scipy.signal"}  # each a large part of the time it would take
+
+
+def test_no_file_is_too_long_to_read_in_one_sitting():
+    lines = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert not {str(path): n for path, n in lines.items() if n > 500}

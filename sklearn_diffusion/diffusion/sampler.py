@@ -222,7 +222,7 @@ class Sampler(BaseEstimator, ABC):
         ValueError
             If a parameter is impossible, or the sampler cannot walk the schedule.
         """
-        self._validate_params()
+        self._validate_params()  # may have been set since
         schedule = denoiser.schedule
         times = self.times(schedule)
         variance = schedule.prior_variance

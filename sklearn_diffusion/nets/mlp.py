@@ -30,6 +30,8 @@ class FiLMMLP(nn.Module):
         Number of hidden layers.
     time_features : int, default=8
         Size of the embedding of the time.
+    max_frequency : float, default=4 pi
+        Largest frequency of that embedding.
     seed : int, default=0
         Seed of the initial weights.
 
@@ -49,13 +51,14 @@ class FiLMMLP(nn.Module):
         width: int = 64,
         depth: int = 2,
         time_features: int = 8,
+        max_frequency: float = 4 * math.pi,
         seed: int = 0,
     ):
         super().__init__()
         self.n_condition = n_condition
         inputs = [n_features + n_condition, *[width] * (depth - 1)]
         with seeded_init(seed):
-            self.embedding = SinusoidalEmbedding(time_features, max_frequency=4 * math.pi)
+            self.embedding = SinusoidalEmbedding(time_features, max_frequency=max_frequency)
             self.layers = nn.ModuleList(nn.Linear(n, width) for n in inputs)
             self.films = nn.ModuleList(
                 FiLM(time_features + n_condition, width, hidden=(width,)) for _ in inputs

@@ -16,14 +16,12 @@ from torch import Tensor, nn
 from sklearn_diffusion.arbitrage import arbitrage_operators, surrogate_operators
 from sklearn_diffusion.grid import SurfaceGrid
 
-__all__ = [
-    "ArbitragePenalty",
-]
+__all__ = ["ArbitrageExcess", "TargetPenalty"]
 
 Form = Literal["price", "iv"]
 
 
-class ArbitragePenalty(nn.Module):
+class ArbitrageExcess(nn.Module):
     r"""Static arbitrage of surfaces, as a differentiable function of their volatilities.
 
     The same measures as `sklearn_diffusion.arbitrage.arbitrage_penalty`, from the same matrices:
@@ -44,9 +42,9 @@ class ArbitragePenalty(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from sklearn_diffusion.surfaces.penalty import ArbitragePenalty
+    >>> from sklearn_diffusion.surfaces.penalty import ArbitrageExcess
     >>> from sklearn_diffusion.grid import SurfaceGrid
-    >>> penalty = ArbitragePenalty(SurfaceGrid([0.9, 1.0, 1.1], [0.25, 0.5]))
+    >>> penalty = ArbitrageExcess(SurfaceGrid([0.9, 1.0, 1.1], [0.25, 0.5]))
     >>> penalty(torch.tensor([[0.2] * 6, [0.4, 0.2] * 3])).round(decimals=3)
     tensor([0.0000, 0.2490])
     """
@@ -102,6 +100,30 @@ class ArbitragePenalty(nn.Module):
         discounted_strike = moneyness * torch.exp(-self.rate * tenors)
         ndtr = torch.special.ndtr
         return ndtr(d1) - discounted_strike * ndtr(d1 - deviation)
+
+
+class TargetPenalty(nn.Module):
+    """Arbitrage of standardised targets, by way of their volatilities.
+
+    Parameters
+    ----------
+    excess : ArbitrageExcess
+        What a surface is charged for.
+    basis : Tensor of shape (n_cells, n_cells)
+        Basis of the target's affine map. Its offset and scale, (n, n_cells + 1), are the context.
+    """
+
+    basis: Tensor
+
+    def __init__(self, excess: ArbitrageExcess, basis: Tensor):
+        super().__init__()
+        self.excess = excess
+        self.register_buffer("basis", basis)
+
+    def forward(self, w: Tensor, context: Tensor) -> Tensor:
+        """Measure targets (n, n_cells), shape (n,)."""
+        offset, scale = context[:, :-1], context[:, -1:]
+        return self.excess(torch.exp(offset + scale * (w @ self.basis)))
 
 
 def _mean_square_excess(values: Tensor, operator: Tensor) -> Tensor:

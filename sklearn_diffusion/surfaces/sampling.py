@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,10 +10,10 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from sklearn_diffusion.diffusion.denoiser import Denoiser
-from sklearn_diffusion.diffusion.sampler import DDIM, DDPM, Multistep, Sampler
+from sklearn_diffusion.diffusion.sampler import Sampler
 from sklearn_diffusion.utils.device import resolve_device
 
-__all__ = ["BoundedDenoiser", "SharedNoise", "draw_targets", "make_sampler"]
+__all__ = ["SharedNoise", "draw_targets"]
 
 
 def draw_targets(
@@ -25,7 +24,6 @@ def draw_targets(
     condition: np.ndarray | None = None,
     *,
     sampler: Sampler,
-    bound: float | None = None,
     device: str = "auto",
 ) -> np.ndarray:
     """Draw standardised targets.
@@ -39,12 +37,10 @@ def draw_targets(
     seed : int
         Seed of the noise.
     condition : ndarray of shape (n_days, n_condition), optional
-        Conditions of a network. Without them the law is the same every day, and one day is drawn,
-        in double precision.
+        Conditions of a network. Without them the distribution is the same every day, and one day is
+        drawn, in double precision.
     sampler : Sampler
         Of the reverse process.
-    bound : float, optional
-        See `BoundedDenoiser`.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where a network computes.
 
@@ -59,8 +55,6 @@ def draw_targets(
         like = torch.empty(0, dtype=torch.float32, device=resolve_device(device))
     # A copy moves: the fitted model stays on the CPU, so that its pickle opens everywhere.
     denoiser = deepcopy(denoiser).to(like)
-    if bound is not None:
-        denoiser = BoundedDenoiser(denoiser, bound)
     w = sampler.sample(
         denoiser,
         (n_samples, n_days, n_cells),
@@ -70,45 +64,14 @@ def draw_targets(
     return w.double().cpu().numpy()
 
 
-def make_sampler(kind: Literal["multistep", "ddim", "ddpm"], n_steps: int) -> Sampler:
-    """Sampler by name; ancestral sampling walks the schedule's own steps."""
-    match kind:
-        case "multistep":
-            return Multistep(n_steps)
-        case "ddim":
-            return DDIM(n_steps)
-        case "ddpm":
-            return DDPM(n_steps)
-
-
-class BoundedDenoiser(Denoiser):
-    """Denoiser whose estimates are cut off at a number of standard deviations.
-
-    Parameters
-    ----------
-    denoiser : Denoiser
-        Of standardised data.
-    bound : float
-        Largest absolute value.
-    """
-
-    def __init__(self, denoiser: Denoiser, bound: float):
-        super().__init__(denoiser.schedule)
-        self.denoiser = denoiser
-        self.bound = bound
-
-    def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.denoiser(x_t, t, condition).clamp(-self.bound, self.bound)
-
-
 class SharedNoise:
     """Standard normal draws that all days share, on the CPU.
 
     The first block, from which the reverse process starts, is stratified: each coordinate's
-    quantiles are those of the normal law. Its coordinates are ordered like draws without sample
-    correlation (Iman & Conover 1982) and nearly uncorrelated as well, without which the spread of
-    a cell, a sum over coordinates, would vary from seed to seed. Later blocks, for ancestral
-    sampling, are plain.
+    quantiles are those of the normal distribution. Its coordinates are ordered like draws without
+    sample correlation (Iman & Conover 1982) and nearly uncorrelated as well, without which the
+    spread of a cell, a sum over coordinates, would vary from seed to seed. Later blocks, for
+    ancestral sampling, are plain.
 
     Parameters
     ----------

@@ -25,11 +25,11 @@ class DenoisingLoss(nn.Module):
     ----------
     denoiser : Denoiser
         Model to train.
-    draw_times : callable
-        Maps uniform draws of shape (n,) to times.
-    seed : int
+    draw_times : callable, optional
+        Maps uniform draws of shape (n,) to times; by default the schedule's `training_times`.
+    seed : int, default=0
         Seed of the times and the noise.
-    kind : {"epsilon", "v", "x0", "score", "residual"}, default="epsilon"
+    kind : {"epsilon", "v", "velocity", "x0", "score", "residual"}, default="epsilon"
         Quantity whose squared error is taken.
     n_draws, n_evaluation_draws : int, default=1 and 8
         Draws of time and noise for each row, averaged. The uniform draws behind the times are
@@ -41,13 +41,15 @@ class DenoisingLoss(nn.Module):
         which are weighted by the signal-to-noise ratio and added; see `snr_weighted`.
     penalty_weight : float, default=0.01
         Weight of the penalty (paper C's lambda).
+    penalty_bound : float, default=10.0
+        Standard deviations at which denoised estimates are cut off before they are charged.
     """
 
     def __init__(
         self,
         denoiser: Denoiser,
-        draw_times: Callable[[Tensor], Tensor],
-        seed: int,
+        draw_times: Callable[[Tensor], Tensor] | None = None,
+        seed: int = 0,
         kind: Parameterization = "epsilon",
         *,
         n_draws: int = 1,
@@ -55,10 +57,11 @@ class DenoisingLoss(nn.Module):
         average: bool = False,
         penalty: Callable[[Tensor, Tensor | None], Tensor] | None = None,
         penalty_weight: float = 0.01,
+        penalty_bound: float = 10.0,
     ):
         super().__init__()
         self.denoiser = denoiser
-        self.draw_times = draw_times
+        self.draw_times = denoiser.schedule.training_times if draw_times is None else draw_times
         self.seed = seed
         self.kind = kind
         self.n_draws = n_draws
@@ -66,6 +69,7 @@ class DenoisingLoss(nn.Module):
         self.average = average
         self.penalty = penalty
         self.penalty_weight = penalty_weight
+        self.penalty_bound = penalty_bound
         self._rng = np.random.default_rng(seed)
 
     def forward(
@@ -100,7 +104,9 @@ class DenoisingLoss(nn.Module):
         losses = errors.mean(-1) if self.average else errors.sum(-1)
         if self.penalty is not None:
             alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-            charged = snr_weighted(self.penalty, denoised, alpha, sigma, context)
+            charged = snr_weighted(
+                self.penalty, denoised, alpha, sigma, context, self.penalty_bound
+            )
             losses = losses + self.penalty_weight * charged
         return losses.reshape(draws, n).mean(0)
 

@@ -80,6 +80,12 @@ def resolve_part(value: Any, name: str, shorthands: Mapping[Any, Callable[[], An
         raise ValueError(
             f"{name} is the class {value.__name__}; give an object: {value.__name__}()."
         )
-    if isinstance(value, BaseEstimator):
+    if isinstance(value, BaseEstimator) and _has_constraints(value):
         value._validate_params()
     return value
+
+
+def _has_constraints(part: BaseEstimator) -> bool:
+    """Whether a part says what its parameters may be; other people's need not."""
+    own_check = type(part)._validate_params is not BaseEstimator._validate_params
+    return own_check or hasattr(part, "_parameter_constraints")

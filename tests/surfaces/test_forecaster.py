@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_validate
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_diffusion import ConditionalIVSurfaceForecaster, make_forecast_frame
 from sklearn_diffusion.baselines import BootstrapForecaster, RandomWalkForecaster
 from sklearn_diffusion.datasets import make_iv_surfaces
+from sklearn_diffusion.diffusion import CosineSchedule, Multistep, ScaleMixture
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.metrics import (
     ci_breach,
@@ -29,11 +30,16 @@ from sklearn_diffusion.metrics import (
     sample_interval,
 )
 from sklearn_diffusion.preprocessing.features import SCALAR_NAMES
+from sklearn_diffusion.surfaces import ArbitragePenalty, IncrementTarget, Perceptron, Training, UNet
 
 GRID = SurfaceGrid([0.8, 0.9, 1.0, 1.1, 1.2], [1 / 12, 0.25, 0.5, 1.0])
 TRAIN, TEST = slice(0, 450), slice(450, None)
 # A network by itself, so that nothing falls back on the closed form; hardly trained.
-NETWORK_ALONE = {"closed_form": False, "max_epochs": 1, "n_sampling_steps": 4}
+NETWORK_ALONE = {
+    "closed_form": False,
+    "training": Training(max_epochs=1),
+    "n_sampling_steps": 4,
+}
 
 
 def frame_of(market, **options):
@@ -84,16 +90,15 @@ class OnAnyData(ConditionalIVSurfaceForecaster):
     included, is the forecaster's own.
     """
 
-    def __init__(self, *, network=None, closed_form=True, n_predict_samples=50, random_state=None):
+    def __init__(self, *, network=None, closed_form=True, random_state=None):
         super().__init__(
             SurfaceGrid([1.0], [1.0]),
             network=network,
             closed_form=closed_form,
-            n_predict_samples=n_predict_samples,
             random_state=random_state,
             n_sampling_steps=5,
-            max_epochs=2,
-            validation_fraction=0.2,
+            # The data of the checks have as few as twenty rows.
+            training=Training(max_epochs=2, validation_fraction=0.2, min_days=2),
         )
 
     def _split(self, X):
@@ -117,18 +122,17 @@ class OnAnyData(ConditionalIVSurfaceForecaster):
     },
 )
 @pytest.mark.usefixtures("strictly_positive_checks")
-def test_scikit_learn_contract(estimator, check, monkeypatch):
-    # The data of the checks have as few as twenty rows.
-    monkeypatch.setattr("sklearn_diffusion.surfaces.forecaster.MIN_TRAINING_DAYS", 2)
+def test_scikit_learn_contract(estimator, check):
     check(estimator)
 
 
 def test_parameters_survive_cloning():
-    forecaster = ConditionalIVSurfaceForecaster.paper(GRID, max_epochs=3, random_state=1)
+    forecaster = ConditionalIVSurfaceForecaster.paper(GRID, training__max_epochs=3, random_state=1)
     copy = clone(forecaster)
-    assert copy.get_params() == forecaster.get_params()
-    assert copy.set_params(target="increment", lr=0.1).get_params()["lr"] == 0.1
-    assert forecaster.target == "level"
+    assert str(copy.get_params()) == str(forecaster.get_params())
+    copy.set_params(target="increment", training__lr=0.1)
+    assert copy.get_params()["training__lr"] == 0.1
+    assert (forecaster.target, forecaster.training.lr) == ("level", 3e-4)
 
 
 @pytest.mark.parametrize("kind", ["closed_form", "network_alone", "default"])
@@ -312,6 +316,7 @@ import numpy as np
 import torch
 from sklearn_diffusion import ConditionalIVSurfaceForecaster
 from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.surfaces import Training
 
 data = np.load(sys.argv[1])
 np.random.seed(5)
@@ -343,8 +348,9 @@ def test_samples_are_the_same_in_every_process(frame, tmp_path):
 def test_predict_is_the_mean_of_samples(closed_form, network_alone, frame):
     X = frame[0][-20:]
     for forecaster in (closed_form, network_alone):
-        n = forecaster.n_predict_samples
-        assert_allclose(forecaster.predict(X), forecaster.sample(X, n).mean(axis=0), rtol=1e-5)
+        for options in ({}, {"n_samples": 50}):
+            mean = forecaster.sample(X, options.get("n_samples", 500)).mean(axis=0)
+            assert_allclose(forecaster.predict(X, **options), mean, rtol=1e-5)
 
 
 # --- statistics ----------------------------------------------------------------------------------
@@ -392,8 +398,8 @@ def test_ranks_of_what_happens_are_uniform(contest):
 
 def test_without_conditions_volatility_is_a_martingale(closed_form, frame):
     forecaster, X = pickle.loads(pickle.dumps(closed_form)), frame[0][TEST]
-    forecaster.coding_.level_coef_[:] = 0
-    forecaster.coding_.axis_coef_[:] = 0
+    forecaster.target_.level_coef_[:] = 0
+    forecaster.target_.axis_coef_[:] = 0
     samples = forecaster.sample(X, 4000)
     today = X.iloc[:, : GRID.n_cells].to_numpy()
     growth = samples.mean(axis=0) / today - 1
@@ -527,52 +533,78 @@ def test_shapes_must_match_the_grid(writable, closed_form):
 
 def test_too_few_days(writable):
     X, y = writable
-    with pytest.raises(ValueError, match=r"52 days, of which 8 validate.*fewer than 50"):
+    with pytest.raises(ValueError, match=r"52 days, of which 8 validate.*fewer than min_days=50"):
         ConditionalIVSurfaceForecaster(GRID).fit(X[:52], y[:52])
     assert "minimum of 2" in fit_error(X[:1], y[:1])
     ConditionalIVSurfaceForecaster(GRID, network=None).fit(X[:52], y[:52])
 
 
 @pytest.mark.parametrize(
-    "parameter, value",
+    ("parameter", "value"),
     [
         ("grid", None),
         ("target", "levels"),
         ("closed_form", "yes"),
         ("network", "transformer"),
-        ("channels", ()),
-        ("channels", (16, 0)),
-        ("channels", ("a",)),
-        ("width", 0),
+        ("network", UNet(channels=())),
+        ("network", UNet(channels=(16, 0))),
+        ("network", UNet(channels=("a",))),
+        ("network", UNet(scalar_features=0)),
+        ("network", Perceptron(width=0)),
+        ("network", Perceptron(depth=0)),
+        ("network", Perceptron(max_frequency=0.0)),
+        ("network", Perceptron),
+        ("target", IncrementTarget(half_life=0.0)),
+        ("target", IncrementTarget(level_penalty=0.0)),
+        ("target", IncrementTarget(axis_penalty=-1.0)),
+        ("target", IncrementTarget(bound=0.0)),
+        ("target", IncrementTarget(clip=0.0)),
+        ("target", IncrementTarget(min_scale=0.0)),
+        ("target", IncrementTarget(max_scale=0.5)),
+        ("target", IncrementTarget(min_spread=0.0)),
+        ("closed_form", ScaleMixture(n_scales=0)),
         ("parameterization", "score"),
         ("schedule", "quadratic"),
-        ("n_diffusion_steps", 0),
+        ("schedule", CosineSchedule),
         ("sampler", "euler"),
         ("n_sampling_steps", 2.5),
-        ("clip_denoised", 0.0),
-        ("arbitrage_weight", -1.0),
-        ("arbitrage_form", "calls"),
-        ("lr", 0.0),
-        ("weight_decay", -0.1),
-        ("batch_size", 0),
-        ("max_epochs", 0),
-        ("patience", 0),
-        ("plateau_factor", 1.0),
-        ("plateau_patience", -1),
-        ("min_lr", -1e-6),
-        ("clip_norm", 0.0),
-        ("ema_decay", 1.0),
-        ("validation_fraction", 0.0),
-        ("n_predict_samples", 1),
+        ("n_sampling_steps", 0),
+        ("sampler", Multistep(8, clip_denoised=0.0)),
+        ("sampler", Multistep(0)),
+        ("training", "fast"),
+        ("training", Training(lr=0.0)),
+        ("training", Training(weight_decay=-0.1)),
+        ("training", Training(batch_size=0)),
+        ("training", Training(max_epochs=0)),
+        ("training", Training(patience=0)),
+        ("training", Training(plateau_factor=1.0)),
+        ("training", Training(plateau_patience=-1)),
+        ("training", Training(min_lr=-1e-6)),
+        ("training", Training(clip_norm=0.0)),
+        ("training", Training(ema_decay=1.0)),
+        ("training", Training(validation_fraction=0.0)),
+        ("training", Training(n_evaluation_draws=0)),
+        ("training", Training(min_days=0)),
+        ("training", Training(min_gain="two")),
+        ("training", Training(penalty="price")),
+        ("training", Training(verbose=-1)),
+        ("training", Training(penalty=ArbitragePenalty(weight=-1.0))),
+        ("training", Training(penalty=ArbitragePenalty(form="calls"))),
+        ("training", Training(penalty=ArbitragePenalty(bound=0.0))),
         ("n_jobs", "two"),
         ("device", "tpu"),
-        ("verbose", -1),
         ("random_state", "seed"),
     ],
 )
 def test_parameters_are_checked_before_any_work(parameter, value):
     forecaster = ConditionalIVSurfaceForecaster(GRID).set_params(**{parameter: value})
-    with pytest.raises(ValueError, match=f"'{parameter}' parameter|{parameter}"):
+    named = parameter
+    if isinstance(value, BaseEstimator):
+        # One of the part's parameters that are not the usual ones.
+        usual = type(value)().get_params()
+        changed = {k: v for k, v in value.get_params().items() if v != usual.get(k, v)}
+        named = "|".join(changed) if "penalty" not in changed else "weight|form|bound|penalty'"
+    with pytest.raises(ValueError, match=named):
         # Data that no check would let pass: the parameter is named first.
         forecaster.fit([["not"]], "data")
 

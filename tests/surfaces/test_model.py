@@ -8,25 +8,33 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from skorch.callbacks import Callback
 
 from sklearn_diffusion import ConditionalIVSurfaceForecaster, make_forecast_frame
 from sklearn_diffusion.arbitrage import arbitrage_penalty
 from sklearn_diffusion.datasets import make_iv_surfaces
-from sklearn_diffusion.diffusion import CorrectedDenoiser, NetworkDenoiser, ScaleMixtureDenoiser
+from sklearn_diffusion.diffusion import (
+    DDPM,
+    CorrectedDenoiser,
+    CosineSchedule,
+    LinearSchedule,
+    Multistep,
+    NetworkDenoiser,
+    ScaleMixtureDenoiser,
+)
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.metrics import crps
-from sklearn_diffusion.surfaces.model import CodedPenalty, RotatedNetwork, UniformSteps
-from sklearn_diffusion.surfaces.penalty import ArbitragePenalty
-from sklearn_diffusion.training import loop as training
+from sklearn_diffusion.surfaces import ArbitragePenalty, Training, UNet, network_fit
+from sklearn_diffusion.surfaces.penalty import ArbitrageExcess, TargetPenalty
+from sklearn_diffusion.surfaces.rotated_network import RotatedNetwork
 
 GRIDS = {
     "9x9": SurfaceGrid.paper(),
     "7x4": SurfaceGrid([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3], [1 / 12, 0.25, 0.5, 1.0]),
     "2x3": SurfaceGrid([0.9, 1.1], [1 / 12, 0.5, 1.0]),
 }
-BRIEF = {"max_epochs": 2, "n_diffusion_steps": 20, "n_sampling_steps": 5}
+SHORT = Training(max_epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +69,30 @@ def weekly_market(n_days=900, grid=GRIDS["2x3"]):
         {"network": "mlp", "closed_form": False},
         {"network": "unet"},
         {"network": "unet", "closed_form": False, "parameterization": "x0", "sampler": "ddim"},
-        {"network": "mlp", "target": "level", "closed_form": False, "schedule": "linear"},
-        {"network": "mlp", "closed_form": False, "arbitrage_weight": 0.01, "clip_denoised": 4.0},
-        {"network": "mlp", "arbitrage_weight": 0.01, "arbitrage_form": "iv", "ema_decay": None},
+        {
+            "network": "mlp",
+            "target": "level",
+            "closed_form": False,
+            "schedule": LinearSchedule(20),
+        },
+        {
+            "network": "mlp",
+            "closed_form": False,
+            "sampler": Multistep(5, clip_denoised=4.0),
+            "training": Training(max_epochs=2, penalty=ArbitragePenalty()),
+        },
+        {
+            "network": "mlp",
+            "training": Training(max_epochs=2, penalty=ArbitragePenalty(form="iv"), ema_decay=None),
+        },
+        {"network": "mlp", "closed_form": False, "parameterization": "velocity"},
     ],
-    ids=lambda options: "-".join(str(value) for value in options.values()),
+    ids=str,
 )
 def test_options(grid, options, frames):
     X, y = frames[grid]
-    forecaster = ConditionalIVSurfaceForecaster(GRIDS[grid], **BRIEF, **options, random_state=0)
+    options = {"training": SHORT, "schedule": CosineSchedule(20), **options}
+    forecaster = ConditionalIVSurfaceForecaster(GRIDS[grid], **options, random_state=0)
     samples = forecaster.fit(X[:110], y[:110]).sample(X[110:], 6)
     assert samples.shape == (6, 10, GRIDS[grid].n_cells)
     assert (np.isfinite(samples) & (samples > 0)).all()
@@ -83,7 +106,11 @@ def test_options(grid, options, frames):
 def test_the_model_of_the_paper(grid, frames):
     X, y = frames[grid]
     forecaster = ConditionalIVSurfaceForecaster.paper(
-        GRIDS[grid], max_epochs=2, n_diffusion_steps=20, n_sampling_steps=20, random_state=0
+        GRIDS[grid],
+        training__max_epochs=2,
+        schedule__n_steps=20,
+        n_sampling_steps=20,
+        random_state=0,
     )
     samples = forecaster.fit(X[:110], y[:110]).sample(X[110:], 6)
     assert samples.shape == (6, 10, GRIDS[grid].n_cells)
@@ -97,24 +124,36 @@ def test_the_paper_s_configuration():
         "grid": SurfaceGrid.paper(),
         "target": "level",
         "closed_form": False,
-        "network": "unet",
-        "channels": (16, 30),
+        "network__channels": (16, 30),
         "parameterization": "epsilon",
-        "schedule": "cosine",
-        "n_diffusion_steps": 500,
-        "sampler": "ddpm",
-        "n_sampling_steps": 500,
-        "arbitrage_weight": 0.01,
-        "arbitrage_form": "price",
-        "lr": 3e-4,
-        "batch_size": 64,
-        "max_epochs": 2000,
-        "plateau_factor": 0.8,
-        "plateau_patience": 300,
-        "clip_norm": 0.15,
+        "schedule__n_steps": 500,
+        "sampler__n_steps": 500,
+        "sampler__clip_denoised": 5.0,
+        "training__penalty__weight": 0.01,
+        "training__penalty__form": "price",
+        "training__lr": 3e-4,
+        "training__batch_size": 64,
+        "training__max_epochs": 2000,
+        "training__plateau_factor": 0.8,
+        "training__plateau_patience": 300,
+        "training__min_lr": 1e-6,
+        "training__patience": 300,
+        "training__clip_norm": 0.15,
+        "training__ema_decay": 0.995,
+        "training__validation_fraction": 1 / 9,
     }
     assert expected.items() <= forecaster.get_params().items()
-    assert ConditionalIVSurfaceForecaster.paper(lr=0.1).lr == 0.1
+    assert isinstance(forecaster.network, UNet)
+    assert isinstance(forecaster.schedule, CosineSchedule)
+    assert isinstance(forecaster.sampler, DDPM)
+    # alpha_bar = cos^2(pi / 2 (t / T + s) / (1 + s)) / h(0), s = .008, rates of .999 at most.
+    t = np.arange(501) / 500
+    h = np.cos(np.pi / 2 * (t + 0.008) / 1.008) ** 2
+    rates = np.minimum(1 - h[1:] / h[:-1], 0.999)
+    assert_allclose(forecaster.schedule.betas, rates, rtol=1e-9)
+    changed = ConditionalIVSurfaceForecaster.paper(training__lr=0.1)
+    assert changed.training.lr == 0.1
+    assert ConditionalIVSurfaceForecaster.paper().training.lr == 3e-4
 
 
 def test_without_a_network_nothing_is_trained(frames):
@@ -143,7 +182,7 @@ def test_a_network_that_learns_nothing_is_dropped(frames):
 def test_a_network_that_learns_something_is_kept():
     X, y = weekly_market()
     forecaster = ConditionalIVSurfaceForecaster(
-        GRIDS["2x3"], lr=5e-3, max_epochs=30, random_state=0
+        GRIDS["2x3"], training=Training(lr=5e-3, max_epochs=30), random_state=0
     ).fit(X[:700], y[:700])
     gain, error = forecaster.network_gain_
     assert gain > 2 * error
@@ -162,7 +201,9 @@ def test_a_network_that_learns_something_is_kept():
 def test_one_day_is_no_evidence_for_a_network(frames):
     X, y = frames["2x3"]
     forecaster = ConditionalIVSurfaceForecaster(
-        GRIDS["2x3"], validation_fraction=1e-3, max_epochs=2, random_state=0
+        GRIDS["2x3"],
+        training=Training(validation_fraction=1e-3, max_epochs=2),
+        random_state=0,
     ).fit(X, y)
     assert forecaster.network_gain_[1] == np.inf
     assert isinstance(forecaster.denoiser_, ScaleMixtureDenoiser)
@@ -185,16 +226,20 @@ class Interrupt(Callback):
 @pytest.mark.parametrize("n_epochs", [0, 2])
 @pytest.mark.parametrize("closed_form", [True, False])
 def test_an_interrupt_leaves_a_usable_model(n_epochs, closed_form, frames, monkeypatch):
-    train = training.train_denoiser
+    train = network_fit.train_denoiser
 
     def interrupted(*arguments, callbacks=(), **options):
         callbacks = [*callbacks, ("interrupt", Interrupt(n_epochs))]
         return train(*arguments, callbacks=callbacks, **options)
 
-    monkeypatch.setattr(training, "train_denoiser", interrupted)
+    monkeypatch.setattr(network_fit, "train_denoiser", interrupted)
     X, y = frames["2x3"]
     forecaster = ConditionalIVSurfaceForecaster(
-        GRIDS["2x3"], closed_form=closed_form, max_epochs=50, n_sampling_steps=5, random_state=0
+        GRIDS["2x3"],
+        closed_form=closed_form,
+        training=Training(max_epochs=50),
+        n_sampling_steps=5,
+        random_state=0,
     ).fit(X, y)
     for curve in ("loss_curve_", "validation_loss_curve_", "learning_rate_curve_"):
         assert len(getattr(forecaster, curve)) == n_epochs
@@ -210,7 +255,10 @@ def trained():
     """A forecaster whose samples come from a network, and days to judge them by."""
     X, y = weekly_market()
     forecaster = ConditionalIVSurfaceForecaster(
-        GRIDS["2x3"], closed_form=False, lr=5e-3, max_epochs=30, random_state=0
+        GRIDS["2x3"],
+        closed_form=False,
+        training=Training(lr=5e-3, max_epochs=30),
+        random_state=0,
     ).fit(X[:700], y[:700])
     return forecaster, X[700::4], y[700::4].to_numpy()
 
@@ -229,7 +277,7 @@ def test_few_steps_are_as_good_as_five_hundred(model, request):
     for sampler, n_steps in {"multistep": 16, "ddpm": 500}.items():
         forecaster.set_params(sampler=sampler, n_sampling_steps=n_steps)
         scores[sampler] = crps(y, forecaster.sample(X, 300), log=True)
-    forecaster.set_params(sampler="multistep", n_sampling_steps=16)
+    forecaster.set_params(sampler="multistep", n_sampling_steps=None)
     assert scores["multistep"] < 1.01 * scores["ddpm"]
 
 
@@ -238,10 +286,10 @@ def test_bounded_estimates_bound_the_samples(closed_form):
     features = forecaster._split(X)
     w = {}
     for bound in (None, 2.0):
-        forecaster.set_params(clip_denoised=bound)
+        forecaster.set_params(sampler=Multistep(16, clip_denoised=bound))
         drawn = forecaster.sample(X, 300)
-        w[bound] = np.stack([forecaster.coding_.encode(features, day) for day in drawn])
-    forecaster.set_params(clip_denoised=None)
+        w[bound] = np.stack([forecaster.target_.encode(features, day) for day in drawn])
+    forecaster.set_params(sampler="multistep")
     assert np.abs(w[2.0]).max() < np.abs(w[None]).max()
     assert np.abs(w[2.0]).max() < 2.5
 
@@ -260,11 +308,13 @@ def test_the_penalty_lowers_arbitrage():
             grid,
             target="level",
             closed_form=False,
-            lr=3e-3,
-            max_epochs=60,
-            patience=None,
-            ema_decay=0.98,
-            arbitrage_weight=weight,
+            training=Training(
+                lr=3e-3,
+                max_epochs=60,
+                patience=None,
+                ema_decay=0.98,
+                penalty=ArbitragePenalty(weight=weight),
+            ),
             random_state=seed,
         ).fit(X[:350], y[:350])
         phi[weight] += arbitrage_penalty(forecaster.sample(X[350:], 100), grid).mean()
@@ -272,7 +322,7 @@ def test_the_penalty_lowers_arbitrage():
     assert phi[5.0] < 0.7 * phi[0.0]
 
 
-def test_coded_penalty_is_the_penalty_of_the_volatilities(rng):
+def test_the_penalty_of_targets_is_the_penalty_of_the_volatilities(rng):
     grid = GRIDS["7x4"]
     n = grid.n_cells
     basis, w = (
@@ -284,21 +334,13 @@ def test_coded_penalty_is_the_penalty_of_the_volatilities(rng):
     context = torch.from_numpy(np.hstack([offset, scale]))
     volatility = np.exp(offset + scale * (w.numpy() @ basis.numpy()))
     for form in ("price", "iv"):
-        penalty = CodedPenalty(grid, form, basis)(w, context)
-        expected = ArbitragePenalty(grid, form=form)(torch.from_numpy(volatility))
+        penalty = TargetPenalty(ArbitrageExcess(grid, form=form), basis)(w, context)
+        expected = ArbitrageExcess(grid, form=form)(torch.from_numpy(volatility))
         assert (penalty > 0).all()
         torch.testing.assert_close(penalty, expected)
 
 
 # --- parts ---------------------------------------------------------------------------------------
-
-
-def test_steps_are_whole_and_uniform():
-    u = torch.linspace(0, 1, 10_001, dtype=torch.float64)
-    steps = UniformSteps(20)(u)
-    values, counts = np.unique(steps.numpy(), return_counts=True)
-    assert_array_equal(values, np.arange(1, 21))
-    assert np.ptp(counts) <= 2
 
 
 def test_rotated_networks_see_cells():

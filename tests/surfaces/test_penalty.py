@@ -7,7 +7,7 @@ import torch
 from sklearn_diffusion.arbitrage import arbitrage_penalty
 from sklearn_diffusion.diffusion.objective import snr_weighted
 from sklearn_diffusion.grid import SurfaceGrid
-from sklearn_diffusion.surfaces.penalty import ArbitragePenalty
+from sklearn_diffusion.surfaces.penalty import ArbitrageExcess
 
 GRIDS = {
     "paper": SurfaceGrid.paper(),
@@ -23,7 +23,7 @@ GRIDS = {
 def test_it_equals_the_report(name, form, rate, rng):
     grid = GRIDS[name]
     surfaces = np.exp(rng.normal(-1.5, 0.4, (2, 7, grid.n_cells)))
-    penalty = ArbitragePenalty(grid, rate=rate, form=form)
+    penalty = ArbitrageExcess(grid, rate=rate, form=form)
     expected = arbitrage_penalty(
         surfaces, grid, rate=rate, surrogate="iv" if form == "iv" else None
     )
@@ -37,7 +37,7 @@ def test_it_equals_the_report(name, form, rate, rng):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_black_scholes_surfaces_are_free_of_it(form, dtype):
     levels = torch.tensor([[0.05], [0.2], [0.8]], dtype=dtype).expand(-1, 81)
-    penalty = ArbitragePenalty(SurfaceGrid.paper(), form=form)
+    penalty = ArbitrageExcess(SurfaceGrid.paper(), form=form)
     assert penalty(levels).max() < 1e-12
 
 
@@ -45,7 +45,7 @@ def test_black_scholes_surfaces_are_free_of_it(form, dtype):
 def test_the_gradient_is_exact(form, rng):
     grid = GRIDS["uneven"]
     surfaces = torch.from_numpy(np.exp(rng.normal(-1.5, 0.4, (3, grid.n_cells))))
-    penalty = ArbitragePenalty(grid, form=form)
+    penalty = ArbitrageExcess(grid, form=form)
     assert penalty(surfaces).min() > 0
     assert torch.autograd.gradcheck(penalty, surfaces.requires_grad_())
 
@@ -54,7 +54,7 @@ def test_the_gradient_is_exact(form, rng):
 def test_the_gradient_pushes_a_calendar_arbitrage_out(form):
     grid = SurfaceGrid([0.9, 1.0, 1.1], [0.25, 0.5])
     surface = torch.tensor([0.4, 0.2] * 3, dtype=torch.float64, requires_grad=True)
-    penalty = ArbitragePenalty(grid, form=form)
+    penalty = ArbitrageExcess(grid, form=form)
     penalty(surface).backward()
     short, long = surface.grad.reshape(3, 2).T
     assert (short > 0).all()
@@ -64,7 +64,7 @@ def test_the_gradient_pushes_a_calendar_arbitrage_out(form):
 def test_descent_ends_without_arbitrage(rng):
     grid = GRIDS["uneven"]
     log_surfaces = torch.from_numpy(rng.normal(-1.5, 0.2, (5, grid.n_cells))).requires_grad_()
-    penalty = ArbitragePenalty(grid)
+    penalty = ArbitrageExcess(grid)
     before = penalty(log_surfaces.exp()).detach()
     optimizer = torch.optim.Adam([log_surfaces], lr=0.01)
     for _ in range(200):
@@ -76,7 +76,7 @@ def test_descent_ends_without_arbitrage(rng):
 
 def test_an_unknown_form_is_refused():
     with pytest.raises(ValueError, match="form must be 'price' or 'iv'"):
-        ArbitragePenalty(SurfaceGrid.paper(), form="variance")
+        ArbitrageExcess(SurfaceGrid.paper(), form="variance")
 
 
 def test_weights_are_signal_to_noise_ratios():
@@ -92,7 +92,7 @@ def test_weights_are_signal_to_noise_ratios():
 
 def test_wild_estimates_leave_finite_gradients():
     grid = SurfaceGrid.paper()
-    penalty = ArbitragePenalty(grid)
+    penalty = ArbitrageExcess(grid)
     denoised = torch.linspace(-1e4, 1e4, 81)[None].requires_grad_()
     alpha = torch.tensor([[1e-3]])
     charged = snr_weighted(

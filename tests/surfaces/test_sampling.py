@@ -8,8 +8,7 @@ import torch
 from numpy.testing import assert_array_equal
 from scipy import stats
 
-from sklearn_diffusion.diffusion import CosineSchedule, GaussianDenoiser
-from sklearn_diffusion.surfaces.sampling import BoundedDenoiser, SharedNoise
+from sklearn_diffusion.surfaces.sampling import SharedNoise
 
 
 def start(n_samples, n_days, n_cells):
@@ -48,12 +47,3 @@ def test_later_noise_is_plain_and_fresh():
         assert stats.kstest(draws.ravel(), "norm").pvalue > 1e-3
         assert np.abs(np.corrcoef(start.T, draws.T)[:3, 3:]).max() < 0.06
     assert not np.allclose(*later)
-
-
-def test_bounded_denoiser_cuts_off_what_is_far():
-    eye = torch.eye(2, dtype=torch.float64)
-    exact = GaussianDenoiser(eye[0] * 0, eye, CosineSchedule(50))
-    x, t = torch.tensor([[0.5, 9.0], [-9.0, 0.1]], dtype=torch.float64), torch.tensor(1.0)
-    bounded = BoundedDenoiser(exact, 3.0)(x, t.double())
-    torch.testing.assert_close(bounded, exact(x, t.double()).clamp(-3, 3))
-    assert bounded.abs().max() == 3

@@ -4,6 +4,7 @@ import pytest
 
 from sklearn_diffusion import ConditionalIVSurfaceForecaster, SurfaceGrid, make_forecast_frame
 from sklearn_diffusion.datasets import make_iv_surfaces
+from sklearn_diffusion.surfaces import Training
 
 pytest.importorskip("sklearn.callback", reason="callbacks came with scikit-learn 1.9")
 
@@ -38,7 +39,8 @@ def frame():
 
 def fit(frame, callback, **params):
     grid, X, y = frame
-    model = ConditionalIVSurfaceForecaster(grid, max_epochs=4, patience=None, **params)
+    training = Training(max_epochs=4, patience=None)
+    model = ConditionalIVSurfaceForecaster(grid, training=training, **params)
     return model.set_callbacks(callback).fit(X, y)
 
 
