@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
+
+from sklearn_diffusion.utils.random_state import private_random_state
 
 __all__ = ["load_sp500_returns", "make_factor_returns"]
 
@@ -183,7 +185,7 @@ def make_factor_returns(
     >>> market.returns.shape, market.covariance.shape
     ((500, 10), (10, 10))
     """
-    rng = check_random_state(random_state)
+    rng = private_random_state(random_state)
     daily_volatility = rng.uniform(*_ANNUAL_VOLATILITY, n_assets) / np.sqrt(_TRADING_DAYS)
     loadings, idiosyncratic_variance = _factor_structure(daily_volatility, n_factors, rng)
     location = _ANNUAL_SHARPE_RATIO * daily_volatility / np.sqrt(_TRADING_DAYS)

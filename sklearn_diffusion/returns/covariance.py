@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.linalg import cho_factor, cho_solve
 from sklearn.base import _fit_context
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -20,10 +22,12 @@ from sklearn_diffusion.returns.score_model import FitSettings, FromDenoiser, Ret
 from sklearn_diffusion.returns.validation import validate_returns
 from sklearn_diffusion.utils.parameters import NestedParametersMixin, resolve_part
 from sklearn_diffusion.utils.random_state import private_random_state
+from sklearn_diffusion.utils.refit import all_or_nothing
 
 __all__ = ["DiffusionCovarianceEstimator"]
 
 
+_UNITS = ("simple", "log", "change")
 _SCORE_MODELS = {
     "early_stopping": EarlyStopping,
     "stopped": EarlyStopping,
@@ -62,6 +66,11 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
         None, which takes them as exchangeable: no row counts more than another, and the
         distribution is that of the whole period instead of tomorrow's. "auto" is chosen by
         "early_stopping", and None with other score models.
+    units : {"auto", "simple", "log", "change"} or sequence of them, default="auto"
+        What a column is, one for all or one per column. A simple return cannot fall below -1, so
+        neither do its samples: a draw beyond is a total loss, -1. Log returns and changes (of
+        yields, of spreads) have no bound. "auto" takes a column for simple returns unless the
+        training data fall below -1.
     batch_size : int, default=10000
         Largest number of scenarios drawn at a time.
     store_precision : bool, default=True
@@ -133,6 +142,7 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
             HasMethods("fit_denoiser"),
         ],
         "half_life": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), None],
+        "units": [StrOptions({"auto", *_UNITS}), "array-like"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [StrOptions({"auto", "cpu", "cuda"})],
         "verbose": ["verbose"],
@@ -144,6 +154,7 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
         *,
         score_model: Literal["early_stopping", "stopped", "paper"] | Any = "early_stopping",
         half_life: float | Literal["auto"] | None = "auto",
+        units: Literal["auto", "simple", "log", "change"] | Sequence[str] = "auto",
         batch_size: int = 10_000,
         store_precision: bool = True,
         assume_centered: bool = False,
@@ -154,11 +165,13 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
         super().__init__(store_precision=store_precision, assume_centered=assume_centered)
         self.score_model = score_model
         self.half_life = half_life
+        self.units = units
         self.batch_size = batch_size
         self.device = device
         self.verbose = verbose
         self.random_state = random_state
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: Any = None) -> DiffusionCovarianceEstimator:
         """Fit the distribution of the rows of `X` and its covariance.
@@ -166,8 +179,8 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Simple returns, one row per day in time order, one column per asset. More assets than
-            days are fine.
+            Returns, one row per day in time order, one column per asset. More assets than days are
+            fine.
         y : None
             Ignored.
 
@@ -183,8 +196,30 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
             `half_life` is not None.
         """
         x = validate_returns(self, X, in_time_order=self.half_life is not None)
+        self._labels = list(X.columns) if isinstance(X, pd.DataFrame) else None
+        self._lowest = self._lowest_returns(x)
         self._keep(self._resolve_score_model().fit_returns(x, self._fit_settings()))
         return self
+
+    def _lowest_returns(self, x: np.ndarray) -> np.ndarray:
+        """What each column cannot fall below, (n_features,)."""
+        units = [self.units] if isinstance(self.units, str) else list(self.units)
+        if len(units) not in (1, x.shape[1]) or not set(units) <= {"auto", *_UNITS}:
+            raise ValueError(
+                f"units must be one of 'auto', {', '.join(map(repr, _UNITS))}, or one for each of "
+                f"the {x.shape[1]} columns, got {self.units!r}."
+            )
+        kinds = np.broadcast_to(np.array(units), x.shape[1])
+        impossible = np.flatnonzero((kinds == "simple") & (x < -1).any(axis=0))
+        if len(impossible):
+            day, column = np.argwhere(x[:, impossible] < -1)[0][0], impossible[0]
+            name = column if self._labels is None else repr(self._labels[column])
+            raise ValueError(
+                f"X has {x[x[:, column] < -1, column][0]:g} in row {day}, column {name}: a simple "
+                "return cannot fall below -1. Pass units='log' or 'change' for that column."
+            )
+        simple = (kinds == "simple") | ((kinds == "auto") & (x >= -1).all(axis=0))
+        return np.where(simple, -1.0, -np.inf)
 
     def _resolve_score_model(self) -> Any:
         model = resolve_part(self.score_model, "score_model", _SCORE_MODELS)
@@ -199,6 +234,21 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
             verbose=self.verbose,
             random_state=self.random_state,
         )
+
+    def _set_covariance(self, covariance: np.ndarray) -> None:
+        """Keep the covariance and, if asked for, its inverse."""
+        self.covariance_ = covariance
+        self.precision_ = _inverse(covariance) if self.store_precision else None
+
+    def get_precision(self) -> np.ndarray:
+        """Inverse of the covariance.
+
+        Returns
+        -------
+        precision : ndarray of shape (n_features, n_features)
+        """
+        check_is_fitted(self)
+        return _inverse(self.covariance_) if self.precision_ is None else self.precision_
 
     def _keep(self, model: ReturnsModel) -> None:
         self.location_, self.scale_ = model.location, model.scale
@@ -221,7 +271,8 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
         n_samples : int, default=1
             Number of scenarios.
         conditioning : mapping, default=None
-            Partial observations for stress tests, by asset name or index: a number fixes a return,
+            Partial observations for stress tests, by label, or by position where the estimator was
+            fitted to an array: a number fixes a return,
             a pair ``(low, high)`` bounds it (``None`` for an open end), an array of length
             `n_samples` fixes it scenario by scenario. The others follow their conditional
             distribution.
@@ -231,7 +282,7 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Simple returns in the units of the training data.
+            In the units of the training data.
 
         Raises
         ------
@@ -247,9 +298,10 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
         if conditioning is not None:
             observed = parse_conditioning(
                 conditioning,
-                getattr(self, "feature_names_in_", None),
+                self._labels,
                 self.n_features_in_,
                 int(n_samples),
+                self._lowest,
             )
         out = np.empty((int(n_samples), self.n_features_in_))
         for start in range(0, len(out), self.batch_size):
@@ -259,7 +311,19 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
             out[rows] = self.distribution_.sample(rows.stop - start, rng, given)
             out[rows] *= self.scale_
             out[rows] += self.location_
+            np.maximum(out[rows], self._lowest, out=out[rows])
             if part is not None:  # undo the rounding of the change of units
                 out[rows, part.fixed] = part.values
                 out[rows, part.bounded] = out[rows, part.bounded].clip(part.low, part.high)
         return out
+
+
+def _inverse(covariance: np.ndarray) -> np.ndarray:
+    """Inverse of a positive definite matrix, whatever the units of its rows.
+
+    In z-scored units: a pseudo-inverse would take what varies little for nothing.
+    """
+    scale = np.sqrt(covariance.diagonal())
+    factor = cho_factor(covariance / np.outer(scale, scale))
+    inverse = cho_solve(factor, np.eye(len(scale))) / np.outer(scale, scale)
+    return (inverse + inverse.T) / 2

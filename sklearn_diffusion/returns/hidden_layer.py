@@ -69,8 +69,9 @@ class HiddenLayer(SampledScoreModel):
         Of the reverse process; by name, in 200 and 20 steps.
     n_synthetic : int, default=20000
         Sample whose covariance is the model's.
-    max_batches : int, default=100
-        Batches after which drawing by rejection, where intervals are given, gives up.
+    min_acceptance : float, default=0.005
+        Share of scenarios that has to meet given intervals, which are drawn by rejection; rarer
+        ones are refused. Chosen by judgement: 10,000 scenarios then take 2,000,000 draws at most.
     """
 
     _parameter_constraints: dict = {
@@ -107,14 +108,14 @@ class HiddenLayer(SampledScoreModel):
         lr: float = 3e-3,
         sampler: Literal["euler_maruyama", "multistep"] | Sampler = "euler_maruyama",
         n_synthetic: int = 20_000,
-        max_batches: int = 100,
+        min_acceptance: float = 0.005,
     ):
         super().__init__(
             schedule=schedule,
             sampler=sampler,
             stop_time=stop_time,
             n_synthetic=n_synthetic,
-            max_batches=max_batches,
+            min_acceptance=min_acceptance,
         )
         self.objective = objective
         self.activation = activation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -58,9 +59,10 @@ class Conditioning:
 
 def parse_conditioning(
     conditioning: Mapping,
-    feature_names: Sequence[str] | None,
+    labels: Sequence[Any] | None,
     n_features: int,
     n_samples: int,
+    lowest: np.ndarray | None = None,
 ) -> Conditioning | None:
     """Read ``{name or index: value | (low, high) | values per sample}``.
 
@@ -69,10 +71,12 @@ def parse_conditioning(
     conditioning : mapping
         A number fixes a coordinate; a pair bounds it, with ``None`` for an open end; an array of
         length `n_samples` fixes it sample by sample.
-    feature_names : sequence of str or None
-        Names the keys may use.
+    labels : sequence or None
+        Labels of the features, which the keys are; without labels, keys are positions.
     n_features, n_samples : int
         Sizes.
+    lowest : ndarray of shape (n_features,), optional
+        Value below which a feature cannot fall: -1 for simple returns.
 
     Returns
     -------
@@ -82,8 +86,8 @@ def parse_conditioning(
     Raises
     ------
     ValueError
-        If a key is unknown or given twice, an interval is empty, a value is not finite or an array
-        has the wrong length; the message names the key.
+        If a key is unknown or given twice, an interval is empty, a value is not finite or
+        impossible, or an array has the wrong length; the message names the key.
     """
     if not isinstance(conditioning, Mapping):
         raise ValueError(
@@ -92,17 +96,26 @@ def parse_conditioning(
         )
     if not conditioning:
         return None
-    names = {} if feature_names is None else {name: i for i, name in enumerate(feature_names)}
+    names = None if labels is None else {name: i for i, name in enumerate(labels)}
+    lowest = np.full(n_features, -np.inf) if lowest is None else lowest
     fixed: dict[int, np.ndarray] = {}
     bounded: dict[int, tuple[float, float]] = {}
     for key, value in conditioning.items():
         index = _feature_index(key, names, n_features)
         if index in fixed or index in bounded:
-            raise ValueError(f"conditioning names feature {key!r} twice (by name and by index).")
+            raise ValueError(f"conditioning names feature {key!r} twice.")
         if isinstance(value, tuple):
-            bounded[index] = _interval(key, value)
+            low, high = _interval(key, value)
+            bounded[index] = max(low, lowest[index]), high
+            worst = high
         else:
             fixed[index] = _values(key, value, n_samples)
+            worst = fixed[index].min()
+        if worst < lowest[index] or (worst == lowest[index] and index in bounded):
+            raise ValueError(
+                f"conditioning of {key!r} asks for {value!r}, but a simple return cannot fall "
+                f"below {lowest[index]:g}. Pass units='log' or 'change' if it is none."
+            )
     if len(fixed) + len(bounded) == n_features and not bounded:
         raise ValueError("conditioning fixes every feature: there is nothing left to sample.")
     columns = [np.broadcast_to(v, max(len(w) for w in fixed.values())) for v in fixed.values()]
@@ -115,12 +128,17 @@ def parse_conditioning(
     )
 
 
-def _feature_index(key: object, names: Mapping, n_features: int) -> int:
-    if isinstance(key, str):
+def _feature_index(key: object, names: Mapping | None, n_features: int) -> int:
+    """Position of a feature: by its label where there are labels, never by position then."""
+    if names is not None:
         if key not in names:
-            known = ", ".join(map(str, list(names)[:5])) or "the estimator was fitted without names"
+            known = ", ".join(map(repr, list(names)[:5])) + (", ..." if len(names) > 5 else "")
             raise ValueError(f"conditioning names the unknown feature {key!r} (known: {known}).")
         return names[key]
+    if isinstance(key, str):
+        raise ValueError(
+            f"conditioning names the feature {key!r}, but the estimator was fitted without names."
+        )
     if not isinstance(key, numbers.Integral) or isinstance(key, bool):
         raise ValueError(f"conditioning keys are names or indices of features, got {key!r}.")
     if not -n_features <= int(key) < n_features:

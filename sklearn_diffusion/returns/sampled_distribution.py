@@ -18,6 +18,8 @@ __all__ = ["SampledDistribution"]
 
 # Standardised returns have variance one. More than this is told; it changes nothing.
 _SUSPICIOUS_VARIANCE = 4.0
+# Draws that tell how rare given intervals are.
+_PILOT = 1000
 
 
 @dataclass
@@ -34,8 +36,8 @@ class SampledDistribution:
         Number of assets.
     batch_size : int
         Largest number of samples drawn at a time.
-    max_batches : int
-        Batches after which rejection gives up.
+    min_acceptance : float
+        Share of draws that has to meet given intervals, or rejection gives up.
     device : str
         Where to compute, in double precision. Noise is drawn on the CPU.
     """
@@ -44,7 +46,7 @@ class SampledDistribution:
     sampler: Sampler
     n_features: int
     batch_size: int = 10_000
-    max_batches: int = 100
+    min_acceptance: float = 0.005
     device: str = "cpu"
 
     def sample(
@@ -71,17 +73,22 @@ class SampledDistribution:
                 "score_model='early_stopping' can."
             )
         kept: list[np.ndarray] = []
-        n_kept, n_drawn = 0, 0
+        n_kept = n_drawn = 0
+        n_next = min(self.batch_size, _PILOT)
         while n_kept < n_samples:
-            if n_drawn >= self.max_batches * self.batch_size:
+            z = self._integrate(n_next, random_state)
+            kept.append(z[conditioning.holds(z)])
+            n_kept, n_drawn = n_kept + len(kept[-1]), n_drawn + n_next
+            # Within two standard errors of a count this small.
+            likely = (n_kept + 2 * np.sqrt(n_kept + 1) + 1) / n_drawn
+            if n_kept < n_samples and likely < self.min_acceptance:
                 raise ValueError(
                     f"Only {n_kept} of {n_drawn} scenarios satisfied the conditioning, which is "
-                    "too rare to sample by rejection: widen the intervals, or use "
-                    "score_model='early_stopping'."
+                    f"too rare to sample by rejection (min_acceptance={self.min_acceptance:g}): "
+                    "widen the intervals, or use score_model='early_stopping'."
                 )
-            z = self._integrate(self.batch_size, random_state)
-            kept.append(z[conditioning.holds(z)])
-            n_kept, n_drawn = n_kept + len(kept[-1]), n_drawn + self.batch_size
+            missing = (n_samples - n_kept) / max(n_kept / n_drawn, self.min_acceptance)
+            n_next = int(min(self.batch_size, max(1.2 * missing, _PILOT)))
         return np.concatenate(kept)[:n_samples]
 
     def _integrate(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:

@@ -134,8 +134,9 @@ class SampledScoreModel(BaseEstimator):
     n_synthetic : int, default=20000
         Sample whose covariance is the model's. Its standard error is a share ``1 / sqrt(2 n)`` of a
         volatility: .5 % by default.
-    max_batches : int, default=100
-        Batches after which drawing by rejection, where intervals are given, gives up.
+    min_acceptance : float, default=0.005
+        Share of scenarios that has to meet given intervals, which are drawn by rejection; rarer
+        ones are refused. Chosen by judgement: 10,000 scenarios then take 2,000,000 draws at most.
     """
 
     _parameter_constraints: dict = {
@@ -143,7 +144,7 @@ class SampledScoreModel(BaseEstimator):
         "sampler": [StrOptions({"multistep", "euler_maruyama"}), HasMethods("sample")],
         "stop_time": [Interval(Real, 0, None, closed="left")],
         "n_synthetic": [Interval(Integral, 2, None, closed="left")],
-        "max_batches": [Interval(Integral, 1, None, closed="left")],
+        "min_acceptance": [Interval(Real, 0, 1, closed="neither")],
     }
 
     def __init__(
@@ -153,13 +154,13 @@ class SampledScoreModel(BaseEstimator):
         sampler: Literal["multistep", "euler_maruyama"] | Sampler = "multistep",
         stop_time: float = 0.0,
         n_synthetic: int = 20_000,
-        max_batches: int = 100,
+        min_acceptance: float = 0.005,
     ):
         self.schedule = schedule
         self.sampler = sampler
         self.stop_time = stop_time
         self.n_synthetic = n_synthetic
-        self.max_batches = max_batches
+        self.min_acceptance = min_acceptance
 
     @abstractmethod
     def fit_denoiser(self, x_0: Tensor, weights: Tensor, schedule: Schedule) -> Denoiser:
@@ -225,7 +226,7 @@ class SampledScoreModel(BaseEstimator):
             self._make_sampler(),
             n_features=d,
             batch_size=settings.batch_size,
-            max_batches=self.max_batches,
+            min_acceptance=self.min_acceptance,
             device=device,
         )
         synthetic = distribution.sample(self.n_synthetic, rng)
@@ -298,7 +299,7 @@ class FromDenoiser(SampledScoreModel):
     ----------
     model : object
         With ``fit_denoiser(x_0, weights, schedule) -> Denoiser``; see `SampledScoreModel`.
-    schedule, sampler, stop_time, n_synthetic, max_batches
+    schedule, sampler, stop_time, n_synthetic, min_acceptance
         See `SampledScoreModel`.
 
     Examples
@@ -327,14 +328,14 @@ class FromDenoiser(SampledScoreModel):
         sampler: Literal["multistep", "euler_maruyama"] | Sampler = "multistep",
         stop_time: float = 0.0,
         n_synthetic: int = 20_000,
-        max_batches: int = 100,
+        min_acceptance: float = 0.005,
     ):
         super().__init__(
             schedule=schedule,
             sampler=sampler,
             stop_time=stop_time,
             n_synthetic=n_synthetic,
-            max_batches=max_batches,
+            min_acceptance=min_acceptance,
         )
         self.model = model
 

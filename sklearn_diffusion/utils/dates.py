@@ -12,6 +12,9 @@ from pandas.api.types import is_numeric_dtype
 
 __all__ = ["check_dates", "check_same_days", "check_time_order", "index_dates", "name_day"]
 
+# What pandas calls an index of text, or of text among other things.
+_TEXT = {"string", "mixed", "mixed-integer", "mixed-integer-float", "categorical"}
+
 
 def check_dates(dates: ArrayLike | pd.Index, n_days: int) -> pd.DatetimeIndex:
     """Return dates as an index after checking that they identify and order the days.
@@ -95,7 +98,9 @@ def index_dates(rows: ArrayLike | pd.DataFrame, what: str) -> pd.DatetimeIndex |
         return None
     if isinstance(rows.index, pd.DatetimeIndex):
         return check_dates(rows.index, len(rows))
-    if not is_numeric_dtype(rows.index.dtype):
+    if is_numeric_dtype(rows.index.dtype):
+        _check_increasing(rows.index, what)
+    else:
         raise ValueError(
             f"the index of {what} starts with {rows.index[0]!r}, which is no date: turn it into "
             "dates with pandas.to_datetime, or drop it if days are to count as consecutive."
@@ -128,17 +133,49 @@ def check_same_days(X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame) ->
         )
 
 
-def check_time_order(index: pd.Index) -> None:
-    """Raise if an index holds dates that are missing, repeated or out of order.
+def check_time_order(index: pd.Index, what: str = "X") -> None:
+    """Raise unless an index is in the order of time.
 
-    Dates are datetimes, periods, and ISO 8601 text, as of a file that was read without parsing it.
+    Parameters
+    ----------
+    index : Index
+        Of rows whose order means something. Dates are datetimes, periods, and ISO 8601 text, as of
+        a file that was read without parsing it; numbers (20201231, seconds, positions) have to
+        increase.
+    what : str, default="X"
+        What has the index, for the message.
+
+    Raises
+    ------
+    ValueError
+        If dates are missing, repeated or out of order, numbers decrease, or text is in a format
+        whose order cannot be told: whether 01/02/2020 is in January is better refused than guessed.
     """
     if isinstance(index, pd.PeriodIndex):
         index = index.to_timestamp()
-    elif index.inferred_type in {"string", "date", "datetime"}:
+    elif index.inferred_type in {"date", "datetime"}:
+        index = pd.DatetimeIndex(index)
+    elif isinstance(index, pd.MultiIndex) or index.inferred_type in _TEXT:
         try:
             index = pd.DatetimeIndex(pd.to_datetime(index, format="ISO8601"))
-        except ValueError:
-            return
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"the index of {what} starts with {index[0]!r}, whose order in time cannot be "
+                "told: turn it into dates with pandas.to_datetime, or drop it if rows are in time "
+                "order."
+            ) from error
+    elif is_numeric_dtype(index.dtype):
+        _check_increasing(index, what)
     if isinstance(index, pd.DatetimeIndex):
         check_dates(index, len(index))
+
+
+def _check_increasing(index: pd.Index, what: str) -> None:
+    late = np.flatnonzero(np.diff(index.to_numpy(dtype=np.float64)) < 0)
+    if len(late):
+        k = int(late[0])
+        raise ValueError(
+            f"rows of {what} must be in time order, the newest last, but its index falls from "
+            f"{index[k]} to {index[k + 1]} at row {k + 1}: sort it, or drop the index if rows are "
+            "in time order."
+        )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from sklearn_diffusion.utils.arrays import check_plain
 from sklearn_diffusion.utils.dates import name_day
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "as_frame",
     "as_pair",
     "check_covariance",
+    "check_magnitude",
     "check_positive_integer",
     "check_probabilities",
     "check_real",
@@ -25,6 +27,9 @@ __all__ = [
 ]
 
 MAX_NAMED = 5
+
+# Beyond it, or below its inverse, sums of squares lose their meaning.
+_LARGEST = 1e100
 
 
 def name_some(labels: list) -> str:
@@ -58,6 +63,7 @@ def as_frame(
     ValueError
         For non-numeric, empty, too short, NaN or infinite input.
     """
+    check_plain(values, name)
     if isinstance(values, pd.DataFrame):
         frame = values
     elif isinstance(values, pd.Series):
@@ -131,11 +137,32 @@ def as_pair(
 
 
 def check_varying(frame: pd.DataFrame, name: str) -> None:
-    """Raise if a column is constant, naming it."""
+    """Raise if a column is constant up to rounding, naming it.
+
+    A rate of one basis point a day, computed from prices, differs from itself in the last digits.
+    """
     values = frame.to_numpy()
-    constant = [frame.columns[j] for j in np.flatnonzero((values == values[0]).all(axis=0))]
+    spread = values.max(axis=0) - values.min(axis=0)
+    rounding = 1e-9 * np.abs(values).max(axis=0)
+    constant = [frame.columns[j] for j in np.flatnonzero(spread <= rounding)]
     if constant:
-        raise ValueError(f"{name} has constant column(s): {name_some(constant)}.")
+        raise ValueError(
+            f"{name} has constant column(s), up to rounding: {name_some(constant)}. What never "
+            "moves, such as cash, has no distribution to learn: leave it out, and add it to the "
+            "portfolio afterwards."
+        )
+
+
+def check_magnitude(frame: pd.DataFrame, name: str) -> None:
+    """Raise if squares of a column overflow or vanish in double precision, naming it."""
+    values = np.abs(frame.to_numpy()).max(axis=0)
+    beyond = (values > _LARGEST) | ((values > 0) & (values < 1 / _LARGEST))
+    if beyond.any():
+        named = name_some(list(frame.columns[beyond]))
+        raise ValueError(
+            f"{name} has values beyond 1e100 or all below 1e-100 in column(s) {named}: their "
+            "squares do not fit double precision. Change their unit."
+        )
 
 
 def check_covariance(covariance: ArrayLike, name: str = "covariance") -> np.ndarray:

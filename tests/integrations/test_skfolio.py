@@ -37,6 +37,7 @@ def minimum_variance(covariance_estimator):
 
 
 @parametrize_with_checks([SkfolioDiffusionCovariance()])
+@pytest.mark.filterwarnings("ignore:X has column.* that look like prices")
 def test_estimator_contract(estimator, check):
     check(estimator)
 

@@ -29,8 +29,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import pairwise_distances_chunked
 from sklearn.model_selection import cross_val_score
-from sklearn.utils import check_random_state
 
+from sklearn_diffusion.utils.random_state import private_random_state
 from sklearn_diffusion.utils.tables import (
     as_frame,
     as_pair,
@@ -131,7 +131,7 @@ def random_portfolios(
     scale = np.ones(n_assets) if scale is None else np.asarray(scale, dtype=float)
     if scale.shape != (n_assets,) or not (np.isfinite(scale) & (scale > 0)).all():
         raise ValueError(f"scale must be {n_assets} positive numbers, got {scale}.")
-    rng = check_random_state(random_state)
+    rng = private_random_state(random_state)
     if kind == "long_only":
         return rng.dirichlet(np.ones(n_assets), n_portfolios)
     return rng.standard_normal((n_portfolios, n_assets)) / scale
@@ -244,7 +244,7 @@ def cramer_von_mises(
     if not 0 < significance < 1:
         raise ValueError(f"significance must lie inside (0, 1), got {significance!r}.")
     real_frame, synthetic_frame = as_pair(real, synthetic)
-    rng = check_random_state(random_state)
+    rng = private_random_state(random_state)
     weights = portfolio_weights(portfolios, real_frame, n_portfolios, rng)
     drawn = match_size(synthetic_frame.to_numpy(), len(real_frame), rng)
     test = cramervonmises_2samp(real_frame.to_numpy() @ weights.T, drawn @ weights.T, axis=0)
@@ -324,7 +324,7 @@ def classifier_two_sample_accuracy(
     .. [1] D. Lopez-Paz and M. Oquab, "Revisiting Classifier Two-Sample Tests", ICLR 2017.
     """
     real_frame, synthetic_frame = as_pair(real, synthetic)
-    rng = check_random_state(random_state)
+    rng = private_random_state(random_state)
     drawn = match_size(synthetic_frame.to_numpy(), len(real_frame), rng)
     rows = np.vstack([real_frame.to_numpy(), drawn])
     is_real = np.r_[np.ones(len(real_frame)), np.zeros(len(drawn))]

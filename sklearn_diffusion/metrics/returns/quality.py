@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.utils import check_random_state
 
 from sklearn_diffusion.metrics.moments import moments_table
 from sklearn_diffusion.metrics.returns.distribution import (
@@ -17,6 +16,7 @@ from sklearn_diffusion.metrics.returns.distribution import (
 )
 from sklearn_diffusion.metrics.returns.memorisation import memorisation_ratio
 from sklearn_diffusion.metrics.returns.tails import tail_table
+from sklearn_diffusion.utils.random_state import private_random_state
 from sklearn_diffusion.utils.tables import as_frame, as_pair, check_same_columns, check_varying
 
 __all__ = ["sample_quality"]
@@ -68,7 +68,7 @@ def sample_quality(
     check_varying(train_frame, "train")
     test_frame, synthetic_frame = as_pair(test, synthetic)
     check_same_columns(train_frame, test_frame, "train", "test")
-    rng = check_random_state(random_state)
+    rng = private_random_state(random_state)
     real, drawn = test_frame.to_numpy(), synthetic_frame.to_numpy()
     n_assets = real.shape[1]
     scale = train_frame.to_numpy().std(axis=0)

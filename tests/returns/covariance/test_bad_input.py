@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from sklearn.exceptions import NotFittedError
 
 from sklearn_diffusion import DiffusionCovarianceEstimator
@@ -66,10 +67,108 @@ def test_dates_are_recognised_however_they_are_spelt(spell, frame, model):
         model().fit(X[::-1])
 
 
-@pytest.mark.parametrize("labels", [range(100), [f"scenario {i}" for i in range(100)]])
-def test_an_index_without_dates_has_no_order(labels, frame, model):
-    X = frame(100).set_axis(labels)
-    assert model().fit(X[::-1]).n_features_in_ == 4
+@pytest.mark.parametrize("day_format", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "day %j"])
+def test_text_whose_order_cannot_be_told_is_refused(day_format, frame, model):
+    X = frame(100).set_axis(pd.bdate_range("2020-01-01", periods=100).strftime(day_format))
+    for days in (X, X[::-1]):
+        with pytest.raises(ValueError, match=r"order in time cannot be told.*to_datetime"):
+            model().fit(days)
+    assert model(half_life=None).fit(X[::-1]).n_features_in_ == 4
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda days: days.strftime("%Y%m%d").astype(int),
+        lambda days: days.astype("int64"),
+        lambda days: pd.RangeIndex(len(days)),
+        lambda days: pd.Index(np.arange(len(days)) / 252),
+    ],
+    ids=["compact", "epoch", "positions", "years"],
+)
+def test_numbers_of_days_must_increase(spell, frame, model):
+    X = frame(100)
+    X.index = spell(pd.bdate_range("2020-01-01", periods=100))
+    expected = model().fit(X.to_numpy()).covariance_
+    np.testing.assert_array_equal(model().fit(X).covariance_, expected)
+    with pytest.raises(ValueError, match=r"rows of X must be in time order.* at row 1"):
+        model().fit(X[::-1])
+    assert model(half_life=None).fit(X[::-1]).n_features_in_ == 4
+
+
+def test_a_column_that_is_constant_up_to_rounding_is_named(frame, model):
+    """Cash at a basis point a day, computed from prices."""
+    X = frame(300)
+    X["cash"] = pd.Series(1.0001 ** np.arange(301)).pct_change().to_numpy()[1:]
+    assert X["cash"].nunique() > 1
+    with pytest.raises(ValueError, match=r"X has constant .*up to rounding: 'cash'"):
+        model().fit(X)
+
+
+def test_prices_are_told_from_returns(frame, model):
+    X = frame(100)
+    prices = 50 * (1 + X).cumprod()
+    with pytest.warns(UserWarning, match=r"look like prices, not returns: 'AAPL', 'JPM'"):
+        model().fit(prices)
+    X["bills"] = 1e-4 * (1 + np.random.RandomState(0).rand(100))  # always positive, yet returns
+    model().fit(X)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda X: np.ma.masked_array(X, X > 0.02), r"X has \d+ masked value\(s\), the first at"),
+        (lambda X: X + 0j, "Complex data not supported: X"),
+        (lambda X: csr_array(X), r"X is a sparse matrix; pass X.toarray\(\)"),
+        (lambda X: OtherTable(X, ["Date", *["Float64"] * 3]), r"not so in column\(s\) 'a'"),
+        (lambda X: 1e300 * np.sign(X), r"beyond 1e100 .* in column\(s\) 0, 1, 2, 3"),
+        (lambda X: X * [1, 1e-300, 1, 1], r"below 1e-100 in column\(s\) 1"),
+    ],
+    ids=["masked", "complex", "sparse", "date_column", "huge", "tiny"],
+)
+def test_what_would_be_lost_is_refused(spoil, message, panel, model):
+    with pytest.raises(ValueError, match=message):
+        model().fit(spoil(panel(60)))
+
+
+class OtherTable:
+    """A table of another library, as far as its columns go."""
+
+    def __init__(self, values, dtypes):
+        self.values, self.columns, self.dtypes = values, list("abcd"), dtypes
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype=dtype)
+
+
+def test_a_failed_fit_leaves_the_estimator_as_it_was(panel, model, monkeypatch):
+    estimator = model().fit(panel(100))
+    before = dict(vars(estimator))
+
+    def interrupt(self, x, settings):
+        raise KeyboardInterrupt
+
+    for X in (panel(1), panel(100) * np.nan, panel(100, 6) * np.array([1, 1, 0, 1, 1, 1])):
+        with pytest.raises(ValueError):
+            estimator.fit(X)
+    monkeypatch.setattr(EarlyStopping, "fit_returns", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(panel(100, 6))
+    assert vars(estimator).keys() == before.keys()
+    assert all(vars(estimator)[name] is value for name, value in before.items())
+
+
+def test_volatilities_of_any_ratio_have_an_inverse(panel, model):
+    """An asset in units of 3e7 and more of the others'."""
+    X = panel(300)
+    scale = np.array([1.0, 1e-9, 1e4, 1e9])
+    plain, scaled = model().fit(X), model().fit(X * scale)
+    expected = plain.precision_ / np.outer(scale, scale)
+    np.testing.assert_allclose(scaled.precision_, expected, rtol=1e-7)
+    np.testing.assert_allclose(scaled.mahalanobis(X * scale), plain.mahalanobis(X), rtol=1e-7)
+    assert scaled.score(X * scale) == pytest.approx(plain.score(X) - np.log(scale).sum())
+    light = model(store_precision=False).fit(X * scale)
+    np.testing.assert_allclose(light.get_precision(), expected, rtol=1e-7)
 
 
 def test_one_row_is_too_few(panel, model):
@@ -186,7 +285,7 @@ IMPOSSIBLE_FOR_PAPER = {
     "iterations": ({"max_iter": -1}, "max_iter"),
     "sampler": ({"sampler": "heun"}, "sampler"),
     "synthetic": ({"n_synthetic": 1}, "n_synthetic"),
-    "batches": ({"max_batches": 0}, "max_batches"),
+    "acceptance": ({"min_acceptance": 0.0}, "min_acceptance"),
     "wrong_number_of_rates": (
         {"schedule": VariancePreserving(b=[1.0, 1.0])},
         r"one rate for each of the 4 features",

@@ -19,7 +19,10 @@ CONDITIONS = {
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_intervals_agree_with_rejection_sampling(name, frame, model, covariance_errors, names):
     conditioning = CONDITIONS[name]
-    estimator = model(half_life=None).fit(frame(600))
+    X = frame(600)
+    if not isinstance(next(iter(conditioning)), str):
+        X = X.to_numpy()
+    estimator = model(half_life=None).fit(X)
     draws = estimator.sample(150_000, random_state=1)
     keep = np.ones(len(draws), dtype=bool)
     for key, (low, high) in conditioning.items():
@@ -76,7 +79,7 @@ def test_value_and_interval_together(frame, model):
     samples = estimator.sample(3000, conditioning={"KO": -0.02, "XOM": (0.0, 0.02)})
     np.testing.assert_array_equal(samples[:, 2], -0.02)
     assert ((samples[:, 3] >= 0) & (samples[:, 3] <= 0.02)).all()
-    # Given a fall of KO, the rest is drawn below the unconditional law.
+    # Given a fall of KO, the rest is drawn below the unconditional distribution.
     assert samples[:, :2].mean() < estimator.sample(3000)[:, :2].mean()
 
 
@@ -102,7 +105,7 @@ def test_a_stress_far_beyond_the_training_days(deviations, frame, model):
 
 
 @pytest.mark.parametrize("conditioning", [None, {}])
-def test_no_condition_is_the_unconditional_law(conditioning, frame, model):
+def test_no_condition_is_unconditional(conditioning, frame, model):
     estimator = model().fit(frame())
     np.testing.assert_array_equal(
         estimator.sample(5, conditioning=conditioning), estimator.sample(5)
@@ -112,12 +115,15 @@ def test_no_condition_is_the_unconditional_law(conditioning, frame, model):
 BAD_CONDITIONS = {
     "a_number": (0.1, r"must be a dictionary .* got float"),
     "not_a_mapping": ([("KO", 0.1)], r"must be a dictionary .* got list"),
-    "unknown_name": ({"MSFT": 0.1}, r"unknown feature 'MSFT' \(known: AAPL, JPM, KO, XOM\)"),
-    "index_too_large": ({4: 0.1}, "index 4 is out of range for 4 features"),
-    "index_too_small": ({-5: 0.1}, "index -5 is out of range for 4 features"),
-    "boolean_key": ({True: 0.1}, "keys are names or indices of features, got True"),
-    "float_key": ({1.0: 0.1}, "keys are names or indices of features, got 1.0"),
-    "twice": ({"KO": 0.1, 2: 0.2}, "feature 2 twice"),
+    "unknown_name": (
+        {"MSFT": 0.1},
+        r"unknown feature 'MSFT' \(known: 'AAPL', 'JPM', 'KO', 'XOM'\)",
+    ),
+    "position_beside_names": ({2: 0.1}, "unknown feature 2"),
+    "boolean_key": ({True: 0.1}, "unknown feature True"),
+    "below_total_loss": ({"KO": -1.1}, "a simple return cannot fall below -1"),
+    "interval_below_total_loss": ({"KO": (None, -2.0)}, "a simple return cannot fall below -1"),
+    "interval_down_to_total_loss": ({"KO": (-3, -1)}, "a simple return cannot fall below -1"),
     "three_ends": ({"KO": (0, 1, 2)}, r"'KO' must be a pair \(low, high\), got \(0, 1, 2\)"),
     "empty": ({"KO": (0.1, -0.1)}, r"'KO' is an empty interval: \(0.1, -0.1\)"),
     "point": ({"KO": (0.1, 0.1)}, "'KO' is an empty interval"),
@@ -133,7 +139,7 @@ BAD_CONDITIONS = {
     "array_end": ({"KO": (np.zeros(5), 0.1)}, "'KO' must be bounded by numbers, got array"),
     "wrong_length": ({"KO": np.zeros(4)}, r"'KO' must be .* 5 values \(n_samples\), got .*\(4,\)"),
     "two_dimensional": ({"KO": np.zeros((5, 1))}, r"'KO' must be .* got shape \(5, 1\)"),
-    "everything": (dict.fromkeys(range(4), 0.0), "fixes every feature"),
+    "everything": (dict.fromkeys(["AAPL", "JPM", "KO", "XOM"], 0.0), "fixes every feature"),
     "values_and_intervals": (
         {"KO": np.zeros(5), "XOM": (0, None), "JPM": (0, None)},
         "values per scenario with more than one interval",
@@ -149,5 +155,64 @@ def test_malformed_conditioning_is_named(name, frame, model):
 
 
 def test_names_need_a_frame(panel, model):
-    with pytest.raises(ValueError, match=r"'KO' .*the estimator was fitted without names"):
+    with pytest.raises(ValueError, match=r"'KO', .*the estimator was fitted without names"):
         model().fit(panel()).sample(5, conditioning={"KO": 0.1})
+
+
+BAD_POSITIONS = {
+    "too_large": ({4: 0.1}, "index 4 is out of range for 4 features"),
+    "too_small": ({-5: 0.1}, "index -5 is out of range for 4 features"),
+    "boolean": ({True: 0.1}, "keys are names or indices of features, got True"),
+    "float": ({1.0: 0.1}, "keys are names or indices of features, got 1.0"),
+    "twice": ({2: 0.1, -2: 0.2}, "feature -2 twice"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_POSITIONS)
+def test_malformed_positions_are_named(name, panel, model):
+    conditioning, message = BAD_POSITIONS[name]
+    with pytest.raises(ValueError, match=message):
+        model().fit(panel()).sample(5, conditioning=conditioning)
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3, 4], [("US", 1), ("US", 2), ("DE", 1), ("DE", 2)]])
+def test_labels_win_over_positions(labels, panel, model):
+    """A frame whose columns are called 1, 2, 3, 4: the key 1 is its first column."""
+    X = pd.DataFrame(panel())
+    X.columns = pd.Index(labels, tupleize_cols=False)
+    samples = model().fit(X).sample(50, conditioning={labels[0]: -0.02})
+    np.testing.assert_array_equal(samples[:, 0], -0.02)
+    assert (samples[:, 1] != -0.02).all()
+    with pytest.raises(ValueError, match=r"unknown feature 0"):
+        model().fit(X).sample(5, conditioning={0: -0.02})
+
+
+def test_simple_returns_do_not_fall_below_a_total_loss(panel, model):
+    """Nor do their intervals; log returns and changes have no bound."""
+    X = 12 * panel(300)  # four fifths of the money at risk in a bad day
+    X = np.clip(X, -1, None)
+    simple = model().fit(X)
+    samples = simple.sample(50_000)
+    assert samples.min() == -1
+    down = simple.sample(200, conditioning={0: (None, -0.5)})
+    assert down[:, 0].min() >= -1 and down[:, 0].max() <= -0.5
+    for units in ("log", "change", ["log", "change", "log", "log"]):
+        free = model(units=units).fit(X)
+        assert free.sample(50_000).min() < -1
+        np.testing.assert_array_equal(free.covariance_, simple.covariance_)
+        assert free.sample(5, conditioning={0: (None, -2.0)})[:, 0].max() <= -2
+    mixed = model(units=["simple", "log", "log", "log"]).fit(X).sample(50_000)
+    assert mixed[:, 0].min() == -1 and mixed[:, 1:].min() < -1
+
+
+def test_data_below_a_total_loss_are_no_simple_returns(frame, model):
+    X = 100 * frame()  # in percent, or changes
+    assert model().fit(X).sample(20_000).min() < -1
+    with pytest.raises(ValueError, match=r"in row \d+, column 'AAPL': a simple return cannot fall"):
+        model(units="simple").fit(X)
+
+
+@pytest.mark.parametrize("units", ["percent", ["log", "log"], ["log", "percent", "log", "log"]])
+def test_impossible_units_are_named(units, panel, model):
+    with pytest.raises(ValueError, match="units"):
+        model(units=units).fit(panel())

@@ -35,6 +35,7 @@ from sklearn_diffusion.returns import EarlyStopping, HiddenLayer
         ),
     ]
 )
+@pytest.mark.filterwarnings("ignore:X has column.* that look like prices")
 def test_estimator_contract(estimator, check):
     check(estimator)
 

@@ -131,10 +131,13 @@ def test_numbers_of_the_paper_model_are_parameters(changes, panel, model, small_
     assert (fits[0].covariance_ != fits[1].covariance_).any(), last
 
 
-def test_rejection_gives_up_after_so_many_batches(frame, model, small_paper):
-    fitted = model(score_model=small_paper(max_batches=2), batch_size=100).fit(frame())
-    with pytest.raises(ValueError, match="Only 0 of 200 scenarios"):
-        fitted.sample(5, conditioning={"KO": (5.0, 6.0)})
+def test_rejection_gives_up_as_soon_as_intervals_are_too_rare(frame, model, small_paper):
+    fitted = model(score_model=small_paper(min_acceptance=0.01)).fit(frame())
+    with pytest.raises(ValueError, match="Only 0 of 1000 scenarios"):
+        fitted.sample(5, conditioning={"KO": (0.5, None)})
+    rare = {"KO": (None, -2.5 * fitted.scale_[2])}
+    patient = model(score_model=small_paper(min_acceptance=1e-4)).fit(frame())
+    assert (patient.sample(20, conditioning=rare)[:, 2] <= rare["KO"][1]).all()
 
 
 class Nothing(BaseEstimator):
