@@ -24,6 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import elementwise
 from scipy.special import log_ndtr, ndtr
 
+from sklearn_diffusion.utils.arrays import check_plain
+
 __all__ = [
     "VolatilityStatus",
     "black_delta",
@@ -31,9 +33,13 @@ __all__ = [
     "black_vega",
     "implied_volatility",
     "parity_forwards",
+    "parity_rates",
 ]
 
 Floats = NDArray[np.float64]
+
+# Fewer strikes quoted on both sides do not tell a slope from an error.
+_LEAST_STRIKES = 3
 
 
 class VolatilityStatus(IntEnum):
@@ -42,7 +48,7 @@ class VolatilityStatus(IntEnum):
     OK = 0
     #: The price is not a finite number.
     NOT_FINITE = 1
-    #: The price is at or below the discounted intrinsic value: no time value is left.
+    #: The price is at or below the discounted intrinsic value, up to rounding: no time value left.
     AT_OR_BELOW_INTRINSIC = 2
     #: The price is at or above D F (call) or D K (put), which no volatility reaches.
     AT_OR_ABOVE_MAXIMUM = 3
@@ -70,7 +76,7 @@ def black_price(
     discount : array-like, default=1.0
         Discount factor to expiry. Positive.
     is_call : array-like of bool, default=True
-        True for calls, False for puts.
+        True for calls, False for puts; nothing but booleans is taken.
 
     Returns
     -------
@@ -85,7 +91,7 @@ def black_price(
     """
     forward, strike, discount = _positive(forward=forward, strike=strike, discount=discount)
     d1, d2, _ = _d1_d2(forward, strike, tau, volatility)
-    sign = np.where(is_call, 1.0, -1.0)
+    sign = np.where(_as_calls(is_call), 1.0, -1.0)
     return discount * sign * (forward * ndtr(sign * d1) - strike * ndtr(sign * d2))
 
 
@@ -137,7 +143,7 @@ def black_delta(
     """
     forward, strike, discount = _positive(forward=forward, strike=strike, discount=discount)
     d1, _, _ = _d1_d2(forward, strike, tau, volatility)
-    sign = np.where(is_call, 1.0, -1.0)
+    sign = np.where(_as_calls(is_call), 1.0, -1.0)
     return discount * sign * ndtr(sign * d1)
 
 
@@ -150,6 +156,7 @@ def implied_volatility(
     *,
     discount: ArrayLike = ...,
     is_call: ArrayLike = ...,
+    tick: float = ...,
     return_status: Literal[False] = ...,
 ) -> Floats: ...
 
@@ -163,6 +170,7 @@ def implied_volatility(
     *,
     discount: ArrayLike = ...,
     is_call: ArrayLike = ...,
+    tick: float = ...,
     return_status: Literal[True],
 ) -> tuple[Floats, NDArray[np.int8]]: ...
 
@@ -175,6 +183,7 @@ def implied_volatility(
     *,
     discount: ArrayLike = 1.0,
     is_call: ArrayLike = True,
+    tick: float = 0.0,
     return_status: bool = False,
 ) -> Floats | tuple[Floats, NDArray[np.int8]]:
     r"""Find the volatility at which `black_price` returns the given price.
@@ -189,6 +198,9 @@ def implied_volatility(
         Discount factor to expiry.
     is_call : array-like of bool, default=True
         True for calls, False for puts.
+    tick : float, default=0.0
+        Step in which prices are quoted, in their units. A time value of no more than half of it, or
+        of rounding error, is no time value: there is no volatility in it.
     return_status : bool, default=False
         Whether to return the reason for each NaN as well.
 
@@ -228,17 +240,24 @@ def implied_volatility(
         forward=forward, strike=strike, tau=tau, discount=discount
     )
     price, forward, strike, tau, discount, is_call = np.broadcast_arrays(
-        np.asarray(price, dtype=np.float64), forward, strike, tau, discount, is_call
+        _as_floats("price", price), forward, strike, tau, discount, _as_calls(is_call)
     )
     undiscounted = price / discount
     sign = np.where(is_call, 1.0, -1.0)
     time_value = undiscounted - np.maximum(sign * (forward - strike), 0)
+    (half_tick,) = _not_negative(tick=tick)
+    rounding = (
+        8
+        * np.finfo(np.float64).eps
+        * np.where(sign * (forward - strike) > 0, np.maximum(forward, strike), 0)
+    )
+    rounding = np.maximum(rounding, half_tick / 2 / discount)
 
     status = np.full(price.shape, VolatilityStatus.OK, dtype=np.int8)
     status[undiscounted >= np.where(is_call, forward, strike)] = (
         VolatilityStatus.AT_OR_ABOVE_MAXIMUM
     )
-    status[time_value <= 0] = VolatilityStatus.AT_OR_BELOW_INTRINSIC
+    status[time_value <= rounding] = VolatilityStatus.AT_OR_BELOW_INTRINSIC
     status[~np.isfinite(price)] = VolatilityStatus.NOT_FINITE
 
     volatility = np.full(price.shape, np.nan)
@@ -253,21 +272,27 @@ def implied_volatility(
 
 
 def parity_forwards(
-    quotes: pd.DataFrame, *, rate: float = 0.0, days_per_year: float = 365.0, n_strikes: int = 5
+    quotes: pd.DataFrame,
+    *,
+    rate: float | pd.Series = 0.0,
+    days_per_year: float = 365.0,
+    n_strikes: int = 5,
 ) -> pd.DataFrame:
     r"""Infer each expiry's forward price from put-call parity.
 
     Parity, :math:`C - P = D (F - K)`, gives one forward per strike quoted on both sides. The
     estimate is the median over the ``n_strikes`` strikes nearest the money, those where call and
-    put prices differ least: there both legs trade, and one stale quote cannot move the median.
+    put prices differ least: there both legs trade, and one stale quote cannot move the median. A
+    price of zero is no quote, and has no vote.
 
     Parameters
     ----------
     quotes : DataFrame
         Columns ``date``, ``expiry``, ``is_call``, ``strike``, ``price``, as returned by
         `sklearn_diffusion.datasets.load_option_quotes`.
-    rate : float, default=0.0
-        Continuously compounded interest rate per year; D = exp(-rate * tau).
+    rate : float or Series, default=0.0
+        Continuously compounded interest rate per year, one for all or one for each date; D =
+        exp(-rate * tau). See `parity_rates`.
     days_per_year : float, default=365.0
         Calendar days in a year, to turn expiries into tau.
     n_strikes : int, default=5
@@ -297,14 +322,10 @@ def parity_forwards(
     >>> parity_forwards(quotes)["forward"].round(6).tolist()
     [101.0]
     """
-    keys = ["date", "expiry", "strike"]
-    calls = quotes.loc[quotes["is_call"], [*keys, "price"]]
-    puts = quotes.loc[~quotes["is_call"], [*keys, "price"]]
-    pairs = calls.merge(puts, on=keys, suffixes=("_call", "_put")).dropna()
-    tau = (pairs["expiry"] - pairs["date"]).dt.days / days_per_year
-    difference = pairs["price_call"] - pairs["price_put"]
-    pairs["forward"] = pairs["strike"] + difference * np.exp(rate * tau)
-    pairs["distance"] = difference.abs()
+    pairs = _parity_pairs(quotes, days_per_year)
+    rates = pairs["date"].map(rate) if isinstance(rate, pd.Series) else rate
+    pairs["forward"] = pairs["strike"] + pairs["difference"] * np.exp(rates * pairs["tau"])
+    pairs["distance"] = pairs["difference"].abs()
 
     pairs = pairs.sort_values(["date", "expiry", "distance", "strike"])
     expiries = ["date", "expiry"]
@@ -315,6 +336,82 @@ def parity_forwards(
     gap = np.maximum(by_expiry.max() - forwards["forward"], forwards["forward"] - by_expiry.min())
     forwards["parity_gap"] = gap / forwards["forward"]
     return forwards
+
+
+def parity_rates(quotes: pd.DataFrame, *, days_per_year: float = 365.0) -> pd.Series:
+    r"""Infer each day's interest rate from put-call parity.
+
+    In :math:`C - P = D (F - K)` the difference falls by D for each unit of strike. Each expiry's
+    slope, the median over pairs of strikes (Theil and Sen), gives a rate
+    :math:`-\log(D) / \tau`; the day's is their median weighted by the square of tau times the span
+    of strikes, since a slope is the more precise the longer its line.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        As in `parity_forwards`.
+    days_per_year : float, default=365.0
+        Calendar days in a year.
+
+    Returns
+    -------
+    Series of float, indexed by date
+        Continuously compounded rates per year. Days without an expiry of three strikes quoted on
+        both sides are left out.
+    """
+    pairs = _parity_pairs(quotes, days_per_year)
+    rows = []
+    for (date, _), expiry in pairs[pairs["tau"] > 0].groupby(["date", "expiry"]):
+        if len(expiry) < _LEAST_STRIKES:
+            continue
+        strike, difference = expiry["strike"].to_numpy(), expiry["difference"].to_numpy()
+        i, j = np.triu_indices(len(strike), 1)
+        discount = np.median(-(difference[j] - difference[i]) / (strike[j] - strike[i]))
+        if discount > 0:
+            tau = expiry["tau"].iloc[0]
+            weight = (tau * np.ptp(strike) / np.median(strike)) ** 2
+            rows.append((date, -np.log(discount) / tau, weight))
+    table = pd.DataFrame(rows, columns=["date", "rate", "weight"]).sort_values(["date", "rate"])
+    weights = table["weight"].astype(float).groupby(table["date"])
+    # The median: the first rate below which lies half of the weight.
+    half = weights.cumsum() >= 0.5 * weights.transform("sum")
+    return table[half].groupby("date")["rate"].first().astype(float)
+
+
+def _parity_pairs(quotes: pd.DataFrame, days_per_year: float) -> pd.DataFrame:
+    """Strikes with a price on both sides: date, expiry, strike, tau and the difference C - P."""
+    _check_parity_quotes(quotes)
+    keys = ["date", "expiry", "strike"]
+    quoted = quotes["price"] > 0
+    is_call = quotes["is_call"].astype(bool)
+    calls = quotes.loc[is_call & quoted, [*keys, "price"]]
+    puts = quotes.loc[~is_call & quoted, [*keys, "price"]]
+    pairs = calls.merge(puts, on=keys, suffixes=("_call", "_put"))
+    pairs["tau"] = (pairs["expiry"] - pairs["date"]).dt.days / days_per_year
+    pairs["difference"] = pairs["price_call"] - pairs["price_put"]
+    return pairs.sort_values(["date", "expiry", "strike"], ignore_index=True)
+
+
+def _check_parity_quotes(quotes: pd.DataFrame) -> None:
+    wanted = ["date", "expiry", "is_call", "strike", "price"]
+    if not isinstance(quotes, pd.DataFrame):
+        raise TypeError(f"quotes must be a pandas DataFrame, got {type(quotes).__name__}.")
+    missing = [name for name in wanted if name not in quotes.columns]
+    if missing:
+        raise ValueError(f"quotes lack the columns {missing}; they have {list(quotes.columns)}.")
+    _as_calls(quotes["is_call"])
+    for name in ("date", "expiry"):
+        if not pd.api.types.is_datetime64_any_dtype(quotes[name]):
+            raise TypeError(f"column {name!r} must hold datetime64 days, got {quotes[name].dtype}.")
+        if quotes[name].isna().any():
+            row = quotes.index[quotes[name].isna()][0]
+            raise ValueError(f"{name} is missing in row {row} of quotes.")
+    if (quotes["expiry"] < quotes["date"]).any():
+        row = quotes.index[quotes["expiry"] < quotes["date"]][0]
+        raise ValueError(f"expiry is before date in row {row} of quotes.")
+    twice = quotes.duplicated(["date", "expiry", "is_call", "strike"])
+    if twice.any():
+        raise ValueError(f"an option is quoted twice on a day, in row {quotes.index[twice][0]}.")
 
 
 def _implied_total_volatility(log_price: Floats, x: Floats) -> Floats:
@@ -358,8 +455,30 @@ def _not_negative(**arguments: ArrayLike) -> list[Floats]:
     return [_checked(name, value, strict=False) for name, value in arguments.items()]
 
 
+def _as_calls(is_call: ArrayLike) -> NDArray[np.bool_]:
+    """Booleans as they are; everything else is refused, since "p" and -1 are true as well."""
+    array = np.asarray(is_call)
+    if array.dtype == np.bool_:
+        return array
+    if array.dtype == object and all(isinstance(v, bool | np.bool_) for v in array.ravel()):
+        return array.astype(bool)
+    first = array.ravel()[0] if array.size else is_call
+    raise ValueError(
+        f"is_call must be boolean, True for calls and False for puts, got {first!r} of type "
+        f"{array.dtype}: compare first, for example kind == 'C'."
+    )
+
+
+def _as_floats(name: str, value: ArrayLike) -> Floats:
+    check_plain(value, name)
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers, got {value!r}.") from error
+
+
 def _checked(name: str, value: ArrayLike, *, strict: bool) -> Floats:
-    array = np.asarray(value, dtype=np.float64)
+    array = _as_floats(name, value)
     valid = np.isfinite(array) & ((array > 0) if strict else (array >= 0))
     if not valid.all():
         where = np.argwhere(~valid)[0].tolist()

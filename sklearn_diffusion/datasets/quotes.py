@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import zlib
+from lzma import LZMAError
 from os import PathLike
+from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
 
-from sklearn_diffusion.preprocessing.quotes import check_option_quotes
+from sklearn_diffusion.preprocessing.quotes import (
+    UNDERLYING_COLUMNS,
+    check_one_underlying,
+    check_option_quotes,
+)
 
 __all__ = ["load_option_quotes", "tidy_option_quotes"]
 
@@ -46,9 +54,6 @@ OPTION_TYPES = {"c": True, "call": True, "p": False, "put": False}
 #: Columns that are read as text, lest pandas guess at their meaning.
 TEXT_COLUMNS = {"date", "exdate", "expiry", "cp_flag", "type"}
 
-#: Columns that would tell several underlyings in one table.
-UNDERLYING_COLUMNS = ("secid", "ticker")
-
 #: OptionMetrics writes this where it could compute no volatility or no Greek.
 OPTIONMETRICS_MISSING = -99.99
 
@@ -58,6 +63,7 @@ def load_option_quotes(
     *,
     format: Literal["auto", "optionmetrics", "csv"] = "auto",
     date_format: str | None = None,
+    expiry_format: str | None = None,
 ) -> pd.DataFrame:
     r"""Read the option quotes of one underlying from a file.
 
@@ -78,6 +84,8 @@ def load_option_quotes(
     date_format : str, default=None
         Format of the dates as for `datetime.datetime.strptime`. None reads ``2024-01-31`` and
         ``20240131``.
+    expiry_format : str, default=None
+        Format of the expiries, where it is another one; None is `date_format`.
 
     Returns
     -------
@@ -90,8 +98,11 @@ def load_option_quotes(
     ValueError
         If columns are missing, a date or an option type cannot be read, an expiry is before its
         date, a price or strike is not a number in range, an ask is below its bid, an option is
-        quoted twice on a day, or the file holds several underlyings. The message names the rows,
-        by their number and content.
+        quoted twice on a day, or the file holds several underlyings: the message names the rows, by
+        their number and content. If the file is no table, or its rows have more fields than its
+        header: the message names the path and the line.
+    FileNotFoundError
+        If there is no such file. Addresses are not fetched.
 
     See Also
     --------
@@ -117,13 +128,28 @@ def load_option_quotes(
     >>> quotes[["is_call", "strike", "price"]].to_dict("records")
     [{'is_call': True, 'strike': 100.0, 'price': 4.2}]
     """
-    wanted = {*OPTIONMETRICS_COLUMNS, *CSV_COLUMNS, *UNDERLYING_COLUMNS}
-    header = pd.read_csv(path, nrows=0).columns
-    as_text = {name: str for name in header if _plain(name) in TEXT_COLUMNS}
-    # A file without any of them, separated by semicolons say, is read whole: its error shows why.
-    found = [name for name in header if _plain(name) in wanted] or None
-    table = pd.read_csv(path, dtype=as_text, usecols=found)
-    return tidy_option_quotes(table, format=format, date_format=date_format)
+    if "://" in str(path):
+        raise ValueError(
+            f"path must be a file on this machine, got {str(path)!r}: download it first."
+        )
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}.")
+    try:
+        header = pd.read_csv(path, nrows=0).columns
+        as_text = {name: str for name in header if _plain(name) in TEXT_COLUMNS}
+        # All columns: reading some of them only would not notice a row of too many fields.
+        table = pd.read_csv(path, dtype=as_text)
+    except (ValueError, EOFError, OSError, zlib.error, LZMAError, BadZipFile) as error:
+        # Of pandas' own, ParserError names the line and EmptyDataError says that there is none.
+        raise ValueError(f"{str(path)!r} cannot be read as a table of quotes: {error}") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError(
+            f"the rows of {str(path)!r} have more fields than its header has names; a comma inside "
+            "a number, as in 1,000, has to be quoted."
+        )
+    return tidy_option_quotes(
+        table, format=format, date_format=date_format, expiry_format=expiry_format
+    )
 
 
 def tidy_option_quotes(
@@ -131,6 +157,7 @@ def tidy_option_quotes(
     *,
     format: Literal["auto", "optionmetrics", "csv"] = "auto",
     date_format: str | None = None,
+    expiry_format: str | None = None,
 ) -> pd.DataFrame:
     """Bring a table of option quotes of one underlying into the form the smoother takes.
 
@@ -140,7 +167,7 @@ def tidy_option_quotes(
         Columns as in `load_option_quotes`; dates as text, integers (20240131) or datetime64.
     format : {"auto", "optionmetrics", "csv"}, default="auto"
         As in `load_option_quotes`.
-    date_format : str, default=None
+    date_format, expiry_format : str, default=None
         As in `load_option_quotes`.
 
     Returns
@@ -171,13 +198,16 @@ def tidy_option_quotes(
         raise ValueError(f"format must be 'auto', 'optionmetrics' or 'csv', got {format!r}.")
     table = table.rename(columns=_plain)
     _check_columns_differ(table)
-    _check_one_underlying(table)
     if format == "auto":
         format = "optionmetrics" if "exdate" in table.columns else "csv"
     quotes = _select_columns(table, format)
+    contract = ("exdate", "cp_flag", "strike_price") if format == "optionmetrics" else (
+        "expiry", "type", "strike"
+    )  # fmt: skip
+    check_one_underlying(table, contract)
 
-    for name in ("date", "expiry"):
-        quotes[name] = _parse_days(quotes[name], date_format)
+    for name, spelt in (("date", date_format), ("expiry", expiry_format or date_format)):
+        quotes[name] = _parse_days(quotes[name], spelt)
     quotes.insert(2, "is_call", _parse_types(quotes.pop("type")))
     for name in quotes.columns[3:]:
         quotes[name] = _parse_numbers(quotes[name])
@@ -201,16 +231,6 @@ def _check_columns_differ(table: pd.DataFrame) -> None:
     twice = sorted(known.intersection(table.columns[table.columns.duplicated()]))
     if twice:
         raise ValueError(f"the table has the columns {twice} twice, upper and lower case aside.")
-
-
-def _check_one_underlying(table: pd.DataFrame) -> None:
-    for name in table.columns.intersection(UNDERLYING_COLUMNS):
-        underlyings = table[name].unique()
-        if len(underlyings) > 1:
-            raise ValueError(
-                f"the table holds {len(underlyings)} underlyings (column {name!r}: "
-                f"{', '.join(map(str, underlyings[:5]))}); keep one of them."
-            )
 
 
 def _select_columns(table: pd.DataFrame, format: str) -> pd.DataFrame:

@@ -12,6 +12,8 @@ A *table of quotes* is a DataFrame with one row per option and day, and the colu
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,9 +26,10 @@ from sklearn_diffusion.pricing import (
     black_vega,
     implied_volatility,
     parity_forwards,
+    parity_rates,
 )
 
-__all__ = ["CleanQuotes", "check_option_quotes", "clean_option_quotes"]
+__all__ = ["CleanQuotes", "check_one_underlying", "check_option_quotes", "clean_option_quotes"]
 
 REQUIRED_COLUMNS = ("date", "expiry", "is_call", "strike", "price")
 
@@ -51,9 +54,30 @@ REASONS = (
     "parity_violation",
     "in_the_money",
     "no_volatility",
+    "implausible_volatility",
     "at_or_below_intrinsic",
     "at_or_above_maximum",
 )
+
+
+#: Columns that would tell several underlyings in one table.
+UNDERLYING_COLUMNS = (
+    "secid",
+    "ticker",
+    "symbol",
+    "underlying",
+    "underlying_symbol",
+    "act_symbol",
+    "root",
+    "permno",
+)
+
+_CONTRACT = ("expiry", "is_call", "strike")
+
+# An error of the discount factor of which quotes can tell.
+_DISCOUNT_GAP = 0.01
+# Half of all options of a market do not have volatilities of 300 %.
+_PERCENT = 3.0
 
 
 @dataclass(frozen=True)
@@ -68,8 +92,9 @@ class CleanQuotes:
     report : DataFrame of int, indexed by date
         For each day the number of ``quotes``, the number ``kept``, and the number left out for
         each of the reasons ``near_expiry``, ``zero_volume``, ``zero_bid``, ``no_forward``,
-        ``parity_violation``, ``in_the_money``, ``no_volatility``, ``at_or_below_intrinsic`` and
-        ``at_or_above_maximum``. A row adds up: quotes = kept + reasons.
+        ``parity_violation``, ``in_the_money``, ``no_volatility``, ``implausible_volatility``,
+        ``at_or_below_intrinsic`` and ``at_or_above_maximum``. A row adds up: quotes = kept +
+        reasons.
     forwards : DataFrame indexed by (date, expiry)
         The forward prices used, in column ``forward``; with ``forward="parity"`` also the columns
         of `sklearn_diffusion.pricing.parity_forwards` that tell how well parity holds.
@@ -99,7 +124,7 @@ def check_option_quotes(quotes: pd.DataFrame) -> None:
     ValueError
         If columns are missing or the table is empty; on missing or intraday dates, expiries
         before their date, numbers out of range, asks below bids, several spots on a day or forwards
-        of an expiry; and on duplicated quotes.
+        of an expiry, or several underlyings; on volatilities in percent; and on duplicated quotes.
     """
     if not isinstance(quotes, pd.DataFrame):
         raise TypeError(f"quotes must be a pandas DataFrame, got {type(quotes).__name__}.")
@@ -126,6 +151,12 @@ def check_option_quotes(quotes: pd.DataFrame) -> None:
         kind = "non-negative" if allows_zero else "positive"
         _refuse(quotes, ~valid, f"{name} is not a {kind} number", show=name)
 
+    check_one_underlying(quotes)
+    if "impl_volatility" in quotes.columns and quotes["impl_volatility"].median() > _PERCENT:
+        raise ValueError(
+            f"impl_volatility has the median {quotes['impl_volatility'].median():g}, which looks "
+            "like percent: volatilities are decimals, .2 for 20 %."
+        )
     if {"bid", "ask"} <= set(quotes.columns):
         _refuse(quotes, quotes["ask"] < quotes["bid"], "ask is below bid", show="bid")
     option = ["date", "expiry", "is_call", "strike"]
@@ -136,13 +167,42 @@ def check_option_quotes(quotes: pd.DataFrame) -> None:
             _refuse(quotes, n_values > 1, f"{name} differs within one {' and '.join(keys)}", name)
 
 
+def check_one_underlying(quotes: pd.DataFrame, contract: Sequence[str] = _CONTRACT) -> None:
+    """Raise if a column names several underlyings.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        With a row for each option and day.
+    contract : sequence of str
+        Columns that tell one option from another. A symbol of its own for each of them is no
+        underlying.
+
+    Raises
+    ------
+    ValueError
+        Naming the column and the first few underlyings.
+    """
+    n_contracts = len(quotes[[*contract]].drop_duplicates())
+    for name in quotes.columns:
+        if str(name).strip().lower() not in UNDERLYING_COLUMNS:
+            continue
+        found = quotes[name].unique()
+        if len(found) > 1 and (len(found) < n_contracts or n_contracts == 1):
+            raise ValueError(
+                f"quotes hold {len(found)} underlyings (column {name!r}: "
+                f"{', '.join(map(str, found[:5]))}); keep one of them."
+            )
+
+
 def clean_option_quotes(
     quotes: pd.DataFrame,
     *,
     moneyness: Literal["forward", "spot"] = "forward",
     forward: Literal["parity", "spot", "column"] = "parity",
     volatility: Literal["price", "column"] = "price",
-    rate: float = 0.0,
+    rate: float | Literal["parity"] = 0.0,
+    volatility_range: tuple[float, float] = (0.005, 5.0),
     days_per_year: float = 365.0,
     min_days: int = 1,
     otm_only: bool = True,
@@ -156,8 +216,8 @@ def clean_option_quotes(
     ----------
     quotes : DataFrame
         A table of quotes (see `check_option_quotes`).
-    moneyness, forward, volatility, rate, days_per_year, min_days, otm_only, drop_zero_volume, \
-            drop_zero_bid, parity_tolerance
+    moneyness, forward, volatility, rate, volatility_range, days_per_year, min_days, otm_only, \
+            drop_zero_volume, drop_zero_bid, parity_tolerance
         As in `sklearn_diffusion.preprocessing.SurfaceSmoother`.
 
     Returns
@@ -167,17 +227,10 @@ def clean_option_quotes(
     """
     check_option_quotes(quotes)
     _check_sources(quotes, moneyness=moneyness, forward=forward, volatility=volatility)
-    forwards = _forwards(quotes, source=forward, rate=rate, days_per_year=days_per_year)
-
-    table = quotes.join(
-        forwards["forward"].rename("_forward"), on=["date", "expiry"], validate="many_to_one"
-    ).reset_index(drop=True)
+    table = quotes.reset_index(drop=True)
     days = (table["expiry"] - table["date"]).dt.days
     table["tenor"] = days / days_per_year
-    discount = np.exp(-rate * table["tenor"])
-    reference = table["_forward"] if moneyness == "forward" else table["spot"]
-    table["moneyness"] = table["strike"] / reference
-
+    table["volatility"] = np.nan
     fate = pd.Series("kept", index=table.index)
 
     def leave_out(which: pd.Series, reason: str) -> None:
@@ -188,9 +241,21 @@ def clean_option_quotes(
         leave_out(table["volume"] == 0, "zero_volume")
     if drop_zero_bid and "bid" in table.columns:
         leave_out(table["bid"] == 0, "zero_bid")
+    # What the filters have dropped decides nothing any more, the forward least of all.
+    trusted = table[(fate == "kept") & (table["price"] > 0)]
+    rates = _rates(trusted, rate, forward, days_per_year)
+    forwards = _forwards(trusted, source=forward, rate=rates, days_per_year=days_per_year)
+    table = table.join(
+        forwards["forward"].rename("_forward"), on=["date", "expiry"], validate="many_to_one"
+    )
+    discount = np.exp(-table["date"].map(rates) * table["tenor"])
+    reference = table["_forward"] if moneyness == "forward" else table["spot"]
+    table["moneyness"] = table["strike"] / reference
     leave_out(table["_forward"].isna(), "no_forward")
     if parity_tolerance is not None:
-        error = _parity_error(table, table["_forward"], discount)
+        kept = table[fate == "kept"]
+        error = _parity_error(kept, kept["_forward"], discount[kept.index])
+        error = error.reindex(table.index)
         leave_out(error > parity_tolerance, "parity_violation")
     if otm_only:
         is_itm = np.where(table["is_call"], table["moneyness"] < 1, table["moneyness"] > 1)
@@ -215,6 +280,8 @@ def clean_option_quotes(
                 without = kept.index[status == code]
                 leave_out(table.index.isin(without), code.name.lower())
 
+    low, high = volatility_range
+    leave_out(~table["volatility"].between(low, high), "implausible_volatility")
     points = table[fate == "kept"].copy()
     points["vega"] = black_vega(
         points["_forward"],
@@ -260,8 +327,34 @@ def _check_sources(quotes: pd.DataFrame, *, moneyness: str, forward: str, volati
             )
 
 
+def _rates(
+    quotes: pd.DataFrame, rate: float | Literal["parity"], forward: str, days_per_year: float
+) -> pd.Series:
+    """Interest rate of every day, by date; a warning where parity says another than was given."""
+    dates = pd.DatetimeIndex(quotes["date"].unique()).sort_values()
+    if rate != "parity" and forward != "parity":
+        return pd.Series(float(rate), index=dates)
+    implied = parity_rates(quotes, days_per_year=days_per_year)
+    if rate == "parity":
+        # A day that does not tell its rate has that of the day before, never of one to come.
+        known = implied.reindex(dates).ffill()
+        return known.fillna(0.0)
+    if len(implied):
+        longest = ((quotes["expiry"] - quotes["date"]).dt.days / days_per_year).max()
+        gap = float(implied.median()) - rate
+        if abs(gap) * longest > _DISCOUNT_GAP:
+            warnings.warn(
+                f"put-call parity says that the interest rate is about {implied.median():.2%} a "
+                f"year, not rate={rate:g}, which moves prices of the longest tenor by "
+                f"{abs(gap) * longest:.1%}: pass rate={implied.median():.3f}, or rate='parity'.",
+                UserWarning,
+                stacklevel=4,
+            )
+    return pd.Series(float(rate), index=dates)
+
+
 def _forwards(
-    quotes: pd.DataFrame, *, source: str, rate: float, days_per_year: float
+    quotes: pd.DataFrame, *, source: str, rate: pd.Series, days_per_year: float
 ) -> pd.DataFrame:
     if source == "parity":
         return parity_forwards(quotes, rate=rate, days_per_year=days_per_year)
@@ -269,8 +362,9 @@ def _forwards(
     if source == "column":
         return by_expiry["forward"].first().to_frame()
     spot = by_expiry["spot"].first()
-    days = (spot.index.get_level_values("expiry") - spot.index.get_level_values("date")).days
-    return (spot * np.exp(rate * days / days_per_year)).to_frame("forward")
+    dates = spot.index.get_level_values("date")
+    days = (spot.index.get_level_values("expiry") - dates).days
+    return (spot * np.exp(dates.map(rate) * days / days_per_year)).to_frame("forward")
 
 
 def _spot(table: pd.DataFrame, discount: pd.Series) -> pd.Series:

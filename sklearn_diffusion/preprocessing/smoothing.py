@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Literal
 
@@ -80,8 +82,12 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         the column ``spot`` as S exp(rate * tau), or from a column ``forward``.
     volatility : {"price", "column"}, default="price"
         Implied volatilities by inverting Black's formula, or from a column ``impl_volatility``.
-    rate : float, default=0.0
-        Continuously compounded interest rate per year.
+    rate : float or "parity", default=0.0
+        Continuously compounded interest rate per year; "parity" infers that of each day from
+        put-call parity (see `sklearn_diffusion.pricing.parity_rates`). A warning tells where parity
+        says another rate than the one given.
+    volatility_range : (float, float), default=(0.005, 5.0)
+        Volatilities outside are left out as placeholders or errors, and counted.
     days_per_year : float, default=365.0
         Calendar days in a year, to turn expiries into tenors.
     min_days : int, default=1
@@ -184,7 +190,8 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         "moneyness": [StrOptions({"forward", "spot"})],
         "forward": [StrOptions({"parity", "spot", "column"})],
         "volatility": [StrOptions({"price", "column"})],
-        "rate": [Interval(Real, None, None, closed="neither")],
+        "rate": [StrOptions({"parity"}), Interval(Real, None, None, closed="neither")],
+        "volatility_range": [tuple, list],
         "days_per_year": [Interval(Real, 0, None, closed="neither")],
         "min_days": [Interval(Integral, 1, None, closed="left")],
         "otm_only": ["boolean"],
@@ -206,7 +213,8 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         moneyness: Literal["forward", "spot"] = "forward",
         forward: Literal["parity", "spot", "column"] = "parity",
         volatility: Literal["price", "column"] = "price",
-        rate: float = 0.0,
+        rate: float | Literal["parity"] = 0.0,
+        volatility_range: tuple[float, float] = (0.005, 5.0),
         days_per_year: float = 365.0,
         min_days: int = 1,
         otm_only: bool = True,
@@ -225,6 +233,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         self.forward = forward
         self.volatility = volatility
         self.rate = rate
+        self.volatility_range = volatility_range
         self.days_per_year = days_per_year
         self.min_days = min_days
         self.otm_only = otm_only
@@ -274,6 +283,10 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
 
     def fit_transform(self, quotes: pd.DataFrame, y: object = None) -> pd.DataFrame:
         """Choose the bandwidths and make the surfaces of the same quotes.
+
+        **Bandwidths left to "auto" see all of these quotes**, so that surfaces of early days depend
+        a little on later ones (by up to 1 % where the later ones are distorted). For a backtest,
+        `fit` on the training days and `transform` the whole history, or give the bandwidths.
 
         Parameters
         ----------
@@ -357,6 +370,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
             forward=self.forward,
             volatility=self.volatility,
             rate=self.rate,
+            volatility_range=self.volatility_range,
             days_per_year=self.days_per_year,
             min_days=self.min_days,
             otm_only=self.otm_only,
@@ -384,6 +398,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         self.mask_ = self.grid.flatten(mask)
         self.forwards_ = clean.forwards
         self.spot_ = clean.spot[self.dates_]
+        self._check_reach(days)
         n_outside = pd.Series((~self.mask_).sum(axis=1), index=self.dates_)
         self.report_ = clean.report.assign(
             cells_outside=n_outside.reindex(clean.report.index, fill_value=self.grid.n_cells),
@@ -393,6 +408,29 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         if not self.extrapolate:
             rows = np.where(self.mask_, rows, np.nan)
         return pd.DataFrame(rows, index=self.dates_, columns=self.grid.cell_names)
+
+    def _check_reach(self, days: Sequence[DayQuotes]) -> None:
+        """Refuse a grid that none of the days' quotes come near, as in other units."""
+        if self.mask_.any():
+            return
+        moneyness = np.concatenate([day.moneyness for day in days])
+        tenors = np.concatenate([day.tenor for day in days])
+        for name, axis, values in (
+            ("moneyness", self.grid.moneyness, moneyness),
+            ("tenors", self.grid.tenors, tenors),
+        ):
+            if axis.min() > 3 * values.max() or 3 * axis.max() < values.min():
+                raise ValueError(
+                    f"the grid's {name}, {axis.min():g} to {axis.max():g}, are far from "
+                    f"those of the quotes, {values.min():.3g} to {values.max():.3g}: moneyness is "
+                    "K/F or K/S, and tenors are in years."
+                )
+        warnings.warn(
+            "no cell of the grid lies inside the traded range of any day: all surfaces are "
+            "extrapolated.",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def _surface(self, day: DayQuotes) -> NDArray[np.float64]:
         if self.bandwidth_tenor_ is None:

@@ -126,7 +126,7 @@ def replaced(old, new, text=CSV):
         (replaced("2024-06-21", "2024-01-02"), r"expiry is before date in 1 of 4 .*row 2 "),
         (CSV.splitlines()[0], "quotes are empty"),
         (replaced("82.0", "79.0", OPTIONMETRICS), r"ask is below bid .*row 0 .*bid 80.0"),
-        (replaced("108105", "1", OPTIONMETRICS), r"holds 2 underlyings \(column 'secid': 1, 108"),
+        (replaced("108105", "1", OPTIONMETRICS), r"hold 2 underlyings \(column 'secid': 1, 108"),
         (replaced("0.13", "-0.13", OPTIONMETRICS), r"impl_volatility is not a positive number"),
         (replaced(",120", ",-1", OPTIONMETRICS), r"volume is not a non-negative number .*row 0"),
         (replaced("best_bid", "bid", OPTIONMETRICS), r"\['best_bid'\] of format='optionmetrics'"),
@@ -176,6 +176,7 @@ def test_real_quotes_load_and_smooth(shared_data):
     np.testing.assert_allclose(smoother.spot_, spot, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:no cell of the grid lies inside")
 def test_the_default_method_predicts_real_quotes_best(shared_data):
     quotes = load_option_quotes(shared_data("quotes_sse50_2015_2021.csv.gz"))
     days = quotes["date"].unique()[::100]

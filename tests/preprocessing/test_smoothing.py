@@ -15,6 +15,8 @@ from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing import SurfaceSmoother
 from sklearn_diffusion.pricing import black_price, black_vega
 
+EXTRAPOLATED = pytest.mark.filterwarnings("ignore:no cell of the grid lies inside")
+
 # Between two strikes, so that rounding decides nothing.
 FORWARD = 100.5
 METHODS = ["local_linear", "nadaraya_watson"]
@@ -119,6 +121,7 @@ def test_wide_kernels_give_the_vega_weighted_mean_and_narrow_ones_the_nearest_qu
     np.testing.assert_allclose(narrow.fit_transform(quotes)[:1], [expected], rtol=1e-8)
 
 
+@EXTRAPOLATED
 @pytest.mark.parametrize("method", METHODS)
 def test_far_outside_the_quotes_the_nearest_ones_count(method):
     grid = SurfaceGrid([0.01, 5.0], [0.001, 20.0])
@@ -283,6 +286,7 @@ def test_a_day_on_which_most_quotes_violate_parity_is_named_or_dropped():
     assert len(trusting.fit_transform(quotes)) == 3
 
 
+@EXTRAPOLATED
 def test_local_lines_stay_positive():
     def kinked(k, tau, day):
         return np.where(k < -0.1, 1.2, 0.1)
@@ -295,6 +299,7 @@ def test_local_lines_stay_positive():
     assert 0.03 < smoother.fit_transform(quotes).to_numpy().item() < 0.1
 
 
+@EXTRAPOLATED
 def test_automatic_bandwidths_need_strikes_and_use_spacing_where_no_expiry_is_between():
     two = SurfaceSmoother(GRID, **KERNEL).fit(make_quotes(smile, expiries=(73, 219)))
     assert two.bandwidth_tenor_ == pytest.approx((0.4 / 2) ** 2)
@@ -303,6 +308,7 @@ def test_automatic_bandwidths_need_strikes_and_use_spacing_where_no_expiry_is_be
         SurfaceSmoother(GRID).fit(few_strikes)
 
 
+@EXTRAPOLATED
 @pytest.mark.parametrize("method", METHODS)
 def test_one_expiry_needs_no_tenor_bandwidth(method):
     quotes = make_quotes(smile, expiries=(91,))
