@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from sklearn_diffusion.grid import SurfaceGrid as SurfaceGrid
     from sklearn_diffusion.preprocessing.conditioner import EWMAConditioner as EWMAConditioner
     from sklearn_diffusion.preprocessing.forecast_frame import (
+        make_forecast_features as make_forecast_features,
+    )
+    from sklearn_diffusion.preprocessing.forecast_frame import (
         make_forecast_frame as make_forecast_frame,
     )
     from sklearn_diffusion.preprocessing.scaler import LogSurfaceScaler as LogSurfaceScaler
@@ -35,7 +38,7 @@ _load, __dir__, _names = lazy_exports(
         "baselines.forecasters": ["BootstrapForecaster", "RandomWalkForecaster"],
         "grid": ["SurfaceGrid"],
         "preprocessing.conditioner": ["EWMAConditioner"],
-        "preprocessing.forecast_frame": ["make_forecast_frame"],
+        "preprocessing.forecast_frame": ["make_forecast_features", "make_forecast_frame"],
         "preprocessing.scaler": ["LogSurfaceScaler"],
         "preprocessing.smoothing": ["SurfaceSmoother"],
         "returns.covariance": ["DiffusionCovarianceEstimator"],

@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "conditioner": ["EWMAConditioner", "advance_features"],
         "features": ["ForecastFeatures", "SCALAR_NAMES", "split_features"],
-        "forecast_frame": ["make_forecast_frame"],
+        "forecast_frame": ["make_forecast_features", "make_forecast_frame"],
         "scaler": ["LogSurfaceScaler"],
         "smoothing": ["SurfaceSmoother"],
     },

@@ -29,6 +29,7 @@ from sklearn.utils.validation import (
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing.features import (
     EWMA_SPANS,
+    SCALAR_NAMES,
     feature_names,
     join_features,
     split_features,
@@ -240,10 +241,26 @@ def advance_features(
     -------
     ndarray of shape (n_days, 3 * n_cells + 12)
         Features of day k + 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, a volatility is missing or not positive, or a return is not finite or
+        not above -1.
     """
     surfaces = np.asarray(surfaces, dtype=np.float64)
-    now = split_features(X, surfaces.shape[1])
-    spot_return = np.asarray(spot_return, dtype=np.float64)
+    if surfaces.ndim != 2:
+        raise ValueError(f"surfaces must be of shape (n_days, n_cells), got {surfaces.shape}.")
+    now = split_features(np.asarray(X, dtype=np.float64), surfaces.shape[1])
+    spot_return = _check_returns(spot_return, "spot_return", len(surfaces))
+    vix_return = _check_returns(vix_return, "vix_return", len(surfaces))
+    if len(now.today) != len(surfaces):
+        raise ValueError(f"X has {len(now.today)} days, surfaces have {len(surfaces)}.")
+    check_volatilities(surfaces, what="surfaces")
+    check_volatilities(now.today, what="today's volatilities in X")
+    if not np.isfinite(now.scalars).all():
+        row, column = np.argwhere(~np.isfinite(now.scalars))[0]
+        raise ValueError(f"X is not finite on day {row}: {SCALAR_NAMES[column]}.")
     log_surfaces = np.log(surfaces)
     increments = log_surfaces - np.log(now.today)
     daily = _daily_series(spot_return, increments)
@@ -253,7 +270,7 @@ def advance_features(
         for name, (series, alpha) in _SCALAR_EWMAS.items()
     }
     scalars |= {
-        "vix_return": np.asarray(vix_return),
+        "vix_return": vix_return,
         "spot_return": spot_return,
         "level_increment": increments.mean(axis=1),
         # Simulated days are working days: Friday is followed by Monday.
@@ -266,6 +283,16 @@ def advance_features(
         )
     ]
     return join_features(surfaces, averages, scalars)
+
+
+def _check_returns(values: ArrayLike, name: str, n_days: int) -> NDArray:
+    returns = np.asarray(values, dtype=np.float64)
+    if returns.shape != (n_days,) or not np.isfinite(returns).all() or (returns <= -1).any():
+        raise ValueError(
+            f"{name} must be {n_days} finite relative changes above -1, got shape {returns.shape}"
+            f"{'' if returns.size == 0 else f' from {returns.min():g} to {returns.max():g}'}."
+        )
+    return returns
 
 
 def segment_starts(n_days: int, dates: pd.DatetimeIndex | None, max_gap_days: float) -> NDArray:

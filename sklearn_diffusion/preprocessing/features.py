@@ -201,6 +201,14 @@ def check_features(X: ArrayLike | pd.DataFrame, grid: SurfaceGrid) -> ForecastFe
     }
     for what, block in surfaces.items():
         check_volatilities(block, days=days, cells=grid.cell_names, what=what)
+    for name in (name for name in SCALAR_NAMES if name.startswith("squared")):
+        negative = np.flatnonzero(features.scalar(name) < 0)
+        if len(negative):
+            raise ValueError(
+                f"X has {len(negative)} negative averages of squares, the first on day "
+                f"{name_day(days, negative[0])}: {name} is "
+                f"{features.scalar(name)[negative[0]]:g}."
+            )
     bad = np.argwhere(~np.isfinite(features.scalars))
     if len(bad):
         row, column = bad[0]

@@ -12,10 +12,11 @@ from sklearn.utils._param_validation import validate_params
 
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing.conditioner import EWMAConditioner, segment_starts
+from sklearn_diffusion.utils.arrays import check_plain
 from sklearn_diffusion.utils.cells import check_labels
-from sklearn_diffusion.utils.dates import check_dates, index_dates
+from sklearn_diffusion.utils.dates import check_dates, index_dates, name_day
 
-__all__ = ["make_forecast_frame"]
+__all__ = ["make_forecast_features", "make_forecast_frame"]
 
 
 @validate_params(
@@ -36,7 +37,7 @@ def make_forecast_frame(
 
     A pair is formed where the day before and the day after are both at most `max_gap_days`
     away, so the first and the last day never give one. For features of the last day, to forecast
-    a surface nobody has seen, use `EWMAConditioner`.
+    a surface nobody has seen, use `make_forecast_features`.
 
     Parameters
     ----------
@@ -90,23 +91,8 @@ def make_forecast_frame(
     ... )
     >>> X.shape, y.shape
     ((48, 255), (48, 81))
-
-    Features of the last day, whose next surface is still to come:
-
-    >>> import numpy as np
-    >>> from sklearn_diffusion.preprocessing import EWMAConditioner
-    >>> history = np.column_stack([market.surfaces, market.spot, market.vix])
-    >>> EWMAConditioner().fit_transform(history)[-1:].shape
-    (1, 255)
     """
-    panel = _as_panel(surfaces, spot, vix, grid)
-    given = None if dates is None else check_dates(dates, len(panel))
-    _check_same_index(given, surfaces=surfaces, spot=spot, vix=vix)
-    index = index_dates(surfaces, "surfaces") if given is None else given
-    panel.index = pd.RangeIndex(len(panel)) if index is None else index
-
-    conditioner = EWMAConditioner(grid, max_gap_days=max_gap_days)
-    features = conditioner.fit(panel).transform(panel)
+    panel, index, features, names = _all_features(surfaces, spot, vix, dates, grid, max_gap_days)
     starts = segment_starts(len(panel), index, max_gap_days)
     report = _unpaired_days(panel.index, starts, max_gap_days)
     kept = np.setdiff1d(np.arange(len(panel)), report["position"])
@@ -126,9 +112,83 @@ def make_forecast_frame(
     if index is None:
         X, y = features[kept], targets
     else:
-        X = pd.DataFrame(features[kept], index[kept], conditioner.get_feature_names_out())
+        X = pd.DataFrame(features[kept], index[kept], names)
         y = pd.DataFrame(targets, index[kept], panel.columns[:-2])
     return (X, y, report) if return_report else (X, y)
+
+
+@validate_params({"grid": [SurfaceGrid, None]}, prefer_skip_nested_validation=False)
+def make_forecast_features(
+    surfaces: ArrayLike | pd.DataFrame,
+    spot: ArrayLike | pd.Series,
+    vix: ArrayLike | pd.Series,
+    *,
+    dates: ArrayLike | None = None,
+    grid: SurfaceGrid | None = None,
+    max_gap_days: float = 14,
+) -> NDArray | pd.DataFrame:
+    """Make the features of every day, the last one included, whose next surface nobody has seen.
+
+    The last row is what a forecaster takes to say what tomorrow brings. The others are those of
+    `make_forecast_frame`, and of days before a gap.
+
+    Parameters
+    ----------
+    surfaces, spot, vix, dates, grid, max_gap_days
+        As in `make_forecast_frame`.
+
+    Returns
+    -------
+    X : ndarray or DataFrame of shape (n_days - 1, 3 * n_cells + 12)
+        Features, laid out as in `sklearn_diffusion.preprocessing.features`; fewer rows where there
+        are gaps, since a day without a day before has no changes. A DataFrame, indexed by day, if
+        there are dates.
+
+    Raises
+    ------
+    ValueError
+        As `make_forecast_frame`, or if no day has a day before.
+
+    Examples
+    --------
+    >>> from sklearn_diffusion import ConditionalIVSurfaceForecaster
+    >>> from sklearn_diffusion.datasets import make_iv_surfaces
+    >>> from sklearn_diffusion.preprocessing import make_forecast_features, make_forecast_frame
+    >>> market = make_iv_surfaces(120, random_state=0)
+    >>> history = market.surfaces, market.spot, market.vix
+    >>> X, y = make_forecast_frame(*history, dates=market.dates, grid=market.grid)
+    >>> forecaster = ConditionalIVSurfaceForecaster(market.grid, network=None, random_state=0)
+    >>> today = make_forecast_features(*history, dates=market.dates, grid=market.grid)[-1:]
+    >>> forecaster.fit(X, y).predict(today).shape
+    (1, 81)
+    """
+    panel, index, features, names = _all_features(surfaces, spot, vix, dates, grid, max_gap_days)
+    kept = np.flatnonzero(~segment_starts(len(panel), index, max_gap_days))
+    if kept.size == 0:
+        raise ValueError(
+            f"No day of {len(panel)} has a day before it, at most {max_gap_days} calendar days "
+            "earlier: features hold changes since the day before."
+        )
+    return features[kept] if index is None else pd.DataFrame(features[kept], index[kept], names)
+
+
+def _all_features(
+    surfaces: ArrayLike | pd.DataFrame,
+    spot: ArrayLike | pd.Series,
+    vix: ArrayLike | pd.Series,
+    dates: ArrayLike | None,
+    grid: SurfaceGrid | None,
+    max_gap_days: float,
+) -> tuple[pd.DataFrame, pd.DatetimeIndex | None, NDArray, NDArray]:
+    """Checked panel of surfaces, spot and VIX, its dates, the features of its days, their names."""
+    given = None if dates is None else check_dates(dates, len(np.asarray(surfaces)))
+    _check_same_index(given, surfaces=surfaces, spot=spot, vix=vix)  # names the day that is missing
+    panel = _as_panel(surfaces, spot, vix, grid)
+    index = index_dates(surfaces, "surfaces") if given is None else given
+    panel.index = pd.RangeIndex(len(panel)) if index is None else index
+    conditioner = EWMAConditioner(grid, max_gap_days=max_gap_days)
+    features = conditioner.fit(panel).transform(panel)
+    return panel, index, features, conditioner.get_feature_names_out()
 
 
 def _as_panel(
@@ -137,6 +197,8 @@ def _as_panel(
     vix: ArrayLike | pd.Series,
     grid: SurfaceGrid | None,
 ) -> pd.DataFrame:
+    for name, table in (("surfaces", surfaces), ("spot", spot), ("vix", vix)):
+        check_plain(table, name)
     values = np.asarray(surfaces, dtype=np.float64)
     if values.ndim == 3:
         values = values.reshape(len(values), -1) if grid is None else grid.flatten(values)
@@ -176,9 +238,26 @@ def _check_same_index(dates: pd.DatetimeIndex | None, **tables: ArrayLike) -> No
         indexes = {"dates": dates, **dated}
     names = list(indexes)
     for name in names[1:]:
-        if not indexes[name].equals(indexes[names[0]]):
+        own, other = indexes[name], indexes[names[0]]
+        if not own.equals(other):
             reference = "dates" if dates is not None else f"that of {names[0]}"
-            raise ValueError(f"the index of {name} differs from {reference}.")
+            raise ValueError(
+                f"the index of {name} differs from {reference}: {_first_difference(own, other)}."
+            )
+
+
+def _first_difference(own: pd.Index, other: pd.Index) -> str:
+    """What an index has that the other has not, or where their order parts."""
+    extra, missing = own.difference(other), other.difference(own)
+    if len(extra) or len(missing):
+        parts = [
+            f"{len(days)} {what}, first {name_day(days, 0)}"
+            for days, what in ((missing, "days are missing"), (extra, "days are too many"))
+            if len(days)
+        ]
+        return "; ".join(parts)
+    k = int(np.flatnonzero(own.to_numpy() != other.to_numpy())[0])
+    return f"row {k} is {name_day(own, k)} instead of {name_day(other, k)}"
 
 
 def _unpaired_days(index: pd.Index, starts: NDArray, max_gap_days: float) -> pd.DataFrame:

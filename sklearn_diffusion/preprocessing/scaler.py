@@ -10,6 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.utils.arrays import check_plain
 from sklearn_diffusion.utils.cells import check_labels, check_volatilities
 
 __all__ = ["LogSurfaceScaler"]
@@ -127,14 +128,27 @@ class LogSurfaceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (..., n_cells)
             Positive, whatever `X` is.
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite, or a column stands in another's place.
         """
         check_is_fitted(self)
+        check_plain(X, "X")
         standardised = np.asarray(X, dtype=np.float64)
         if standardised.shape[-1:] != (self.n_features_in_,):
             raise ValueError(
                 f"X of shape {standardised.shape} does not end in the {self.n_features_in_} "
                 "cells seen in fit."
             )
+        if not np.isfinite(standardised).all():
+            first = tuple(np.argwhere(~np.isfinite(standardised))[0].tolist())
+            raise ValueError(f"X holds {standardised[first]} at {first}: it must be finite.")
+        if isinstance(X, pd.DataFrame):
+            cells = getattr(self, "feature_names_in_", self._cells(None))
+            if cells is not None:
+                check_labels(X.columns, [str(cell) for cell in cells], "X")
         return np.exp(standardised * self.scale_ + self.mean_)
 
     def _validate(self, X: ArrayLike | pd.DataFrame, *, reset: bool) -> NDArray:
@@ -158,7 +172,7 @@ class LogSurfaceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         check_volatilities(surfaces, days=days, cells=cells)
         return surfaces
 
-    def _cells(self, X: ArrayLike | pd.DataFrame) -> NDArray | pd.Index | None:
+    def _cells(self, X: ArrayLike | pd.DataFrame | None) -> NDArray | pd.Index | None:
         if isinstance(X, pd.DataFrame):
             return X.columns
         return None if self.grid is None else self.grid.cell_names

@@ -68,6 +68,25 @@ def _show(value: float) -> str:
     return "NaN" if np.isnan(value) else f"{value:g}"
 
 
+def _numbers(label: Any) -> tuple[float, float] | None:
+    """A label that is a pair of numbers."""
+    if isinstance(label, tuple) and len(label) == 2:
+        try:
+            return float(label[0]), float(label[1])
+        except (TypeError, ValueError):
+            return None
+    return None
+
+
+def _place(name: str) -> tuple[float, float] | None:
+    """Moneyness and tenor that the name of a cell says."""
+    found = _CELL_NAME.search(name)
+    if found is None or found.start() > 0:
+        return None
+    moneyness, tenor = found.group()[1:].split("_t")
+    return float(moneyness), float(tenor)
+
+
 def check_labels(labels: Iterable[Any], expected: Iterable[str], what: str) -> None:
     """Raise where the label of a column belongs to another place.
 
@@ -89,6 +108,16 @@ def check_labels(labels: Iterable[Any], expected: Iterable[str], what: str) -> N
     """
     expected = list(expected)
     known = set(expected)
+    labels = list(labels)
+    for position, (label, name) in enumerate(zip(labels, expected, strict=False)):
+        # Pairs of numbers, as of columns with two levels: moneyness, then tenor.
+        given, place = _numbers(label), _place(name)
+        if given is not None and place is not None and not np.allclose(given, place, atol=5e-3):
+            raise ValueError(
+                f"column {position} of {what} is {label!r}, but moneyness {place[0]:g} and tenor "
+                f"{place[1]:g} belong there: the columns are in another order, or those of another "
+                "grid."
+            )
     for position, (label, own) in enumerate(zip(labels, expected, strict=False)):
         if not isinstance(label, str) or label == own:
             continue

@@ -16,6 +16,7 @@ from sklearn_diffusion.utils.weights import recency_weights
         RecencyWeightedShrinkage(half_life=None, shrinkage=1, assume_centered=True),
     ]
 )
+@pytest.mark.filterwarnings("ignore:X has column.* that look like prices")
 def test_estimator_contract(estimator, check):
     check(estimator)
 

@@ -14,6 +14,7 @@ from sklearn_diffusion.returns.shrinkage import quadratic_inverse_eigenvalues
 @parametrize_with_checks(
     [QuadraticInverseShrinkage(), QuadraticInverseShrinkage(assume_centered=True)]
 )
+@pytest.mark.filterwarnings("ignore:X has column.* that look like prices")
 def test_estimator_contract(estimator, check):
     check(estimator)
 

@@ -1,4 +1,8 @@
-"""Scorers for models of returns."""
+"""Scorers for models of returns.
+
+The estimator may be the last step of a pipeline, or the best of a search: what it says is scored in
+the units of the data.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from numpy.typing import ArrayLike
 from sklearn_diffusion.metrics.returns.distribution import cramer_von_mises, random_portfolios
 from sklearn_diffusion.metrics.returns.portfolio import condition_number, minimum_variance_weights
 from sklearn_diffusion.metrics.returns.tails import tail_table
+from sklearn_diffusion.metrics.unwrap import affine_map, unwrap
 from sklearn_diffusion.utils.tables import as_frame, check_same_columns, check_varying
 
 __all__ = [
@@ -42,7 +47,7 @@ def neg_minimum_variance_volatility_scorer(
         least variance under ``covariance_``.
     """
     returns = as_frame(X, "X")
-    weights = minimum_variance_weights(estimator.covariance_)
+    weights = minimum_variance_weights(_covariance(estimator))
     if len(weights) != returns.shape[1]:
         raise ValueError(
             f"X has {returns.shape[1]} features, but the estimator was fitted on {len(weights)}."
@@ -69,11 +74,11 @@ def neg_condition_number_scorer(
     -------
     score : float
     """
-    return -condition_number(estimator.covariance_)
+    return -condition_number(_covariance(estimator))
 
 
 def cramer_von_mises_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None = None) -> float:
-    """Share of random long-short portfolios whose law the samples match.
+    """Share of random long-short portfolios whose distribution the samples match.
 
     Parameters
     ----------
@@ -96,7 +101,7 @@ def cramer_von_mises_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None = 
 def cramer_von_mises_marginals_scorer(
     estimator: Any, X: ArrayLike, y: ArrayLike | None = None
 ) -> float:
-    """Share of assets whose law the samples match.
+    """Share of assets whose distribution the samples match.
 
     Parameters
     ----------
@@ -116,12 +121,28 @@ def cramer_von_mises_marginals_scorer(
     return pass_rate(estimator, X, "marginals")
 
 
+def _covariance(estimator: Any) -> np.ndarray:
+    """Covariance of a model in the units of the data, whatever linear steps stand before it."""
+    inner = unwrap(estimator, "covariance_")
+    covariance = np.asarray(inner.model.covariance_)
+    if not inner.before:
+        return covariance
+    back = affine_map(lambda rows: inner.original(rows, inner.before), len(covariance))
+    return back.T @ covariance @ back
+
+
+def _samples(estimator: Any, n_samples: int) -> np.ndarray:
+    """Samples of a model in the units of the data, with a fixed seed."""
+    inner = unwrap(estimator, "sample")
+    return inner.original(inner.model.sample(n_samples, random_state=0), inner.before)
+
+
 def pass_rate(
     estimator: Any, X: ArrayLike, portfolios: Literal["marginals", "long_short"]
 ) -> float:
     """Cramer-von Mises pass rate of as many samples as `X` has rows."""
     returns = as_frame(X, "X")
-    samples = estimator.sample(len(returns), random_state=0)
+    samples = _samples(estimator, len(returns))
     return cramer_von_mises(
         returns.to_numpy(), samples, portfolios=portfolios, random_state=0
     ).pass_rate
@@ -147,7 +168,7 @@ def neg_shortfall_error_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None
     """
     returns = as_frame(X, "X")
     check_varying(returns, "X")
-    samples = as_frame(estimator.sample(10_000, random_state=0), "samples")
+    samples = as_frame(_samples(estimator, 10_000), "samples")
     check_same_columns(returns, samples, "X", "samples")
     real = returns.to_numpy()
     weights = random_portfolios(

@@ -15,9 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklearn_diffusion.metrics.surfaces.validation import (
     as_ends,
+    as_floats,
     as_mask,
     as_truth,
     check_positive,
+    check_same_labels,
     check_shape,
     daily_mean,
 )
@@ -115,7 +117,13 @@ def sample_interval(samples: ArrayLike, coverage: float = 0.9) -> NDArray:
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must be inside (0, 1), got {coverage!r}.")
     tail = (1 - coverage) / 2
-    ends = np.quantile(np.asarray(samples), [tail, 1 - tail], axis=0, method="weibull")
+    scenarios = as_floats(samples, "samples")
+    if scenarios.ndim != 3 or len(scenarios) < 2 or not np.isfinite(scenarios).all():
+        raise ValueError(
+            "samples must be finite and of shape (n_samples, n_days, n_cells) with at least two "
+            f"samples, got shape {scenarios.shape}."
+        )
+    ends = np.quantile(scenarios, [tail, 1 - tail], axis=0, method="weibull")
     return np.moveaxis(ends, 0, -1)
 
 
@@ -183,9 +191,10 @@ def ci_breach(y_true: ArrayLike, interval: ArrayLike, *, mask: ArrayLike | None 
 
 
 def _ape(y_true: ArrayLike, y_pred: ArrayLike, mask: ArrayLike | None) -> NDArray:
-    truth, forecast = as_truth(y_true), np.asarray(y_pred, dtype=np.float64)
+    truth, forecast = as_truth(y_true), as_floats(y_pred, "y_pred")
     check_shape(truth, forecast, "y_pred")
-    traded = as_mask(truth, mask)
+    check_same_labels(y_true, y_pred, "y_pred")
+    traded = as_mask(y_true, mask)
     check_positive(truth, traded, "y_true", y_true)
     check_positive(forecast, traded, "y_pred", y_true)
     return 100 * np.abs(np.divide(forecast, truth, where=traded, out=np.ones_like(truth)) - 1)

@@ -2,16 +2,14 @@
 
 Each is a callable ``scorer(estimator, X, y)`` on held-out days, higher is better. Those that need
 samples draw 200 scenarios with a fixed seed, so that candidates face the same noise. The estimator
-may be a pipeline that ends in a forecaster.
+may be a pipeline that ends in a forecaster, the best of a search, or one with a transformed target.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.pipeline import Pipeline
 
 from sklearn_diffusion.arbitrage import arbitrage_penalty
 from sklearn_diffusion.grid import SurfaceGrid
@@ -21,6 +19,7 @@ from sklearn_diffusion.metrics.surfaces.probabilistic import (
     energy_score,
     pit_cramer_von_mises,
 )
+from sklearn_diffusion.metrics.unwrap import unwrap
 
 __all__ = [
     "neg_arbitrage_penalty_scorer",
@@ -170,7 +169,7 @@ def neg_arbitrage_penalty_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | No
     float
         At zero rates.
     """
-    grid = getattr(_unwrap(estimator, X)[0], "grid", None)
+    grid = getattr(unwrap(estimator, "sample").model, "grid", None)
     if not isinstance(grid, SurfaceGrid):
         raise ValueError(
             f"the arbitrage of {type(estimator).__name__} cannot be scored: it has no SurfaceGrid "
@@ -180,13 +179,6 @@ def neg_arbitrage_penalty_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | No
 
 
 def _samples(estimator: Any, X: ArrayLike) -> NDArray:
-    forecaster, features = _unwrap(estimator, X)
-    return np.asarray(forecaster.sample(features, n_samples=_N_SAMPLES, random_state=0))
-
-
-def _unwrap(estimator: Any, X: ArrayLike) -> tuple[Any, ArrayLike]:
-    """Take a forecaster out of a pipeline, which passes on ``predict`` but not ``sample``."""
-    if not isinstance(estimator, Pipeline):
-        return estimator, X
-    before, forecaster = estimator[:-1], estimator[-1]
-    return forecaster, before.transform(X) if before.steps else X
+    inner = unwrap(estimator, "sample")
+    samples = inner.model.sample(inner.transform(X), n_samples=_N_SAMPLES, random_state=0)
+    return inner.original(samples, inner.target)

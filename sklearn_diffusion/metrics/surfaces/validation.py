@@ -6,14 +6,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from sklearn_diffusion.utils.arrays import check_plain
 from sklearn_diffusion.utils.dates import name_day
 
 __all__ = [
     "as_ends",
+    "as_floats",
     "as_mask",
     "as_truth",
     "as_truth_and_samples",
     "check_positive",
+    "check_same_labels",
     "check_shape",
     "daily_mean",
 ]
@@ -23,13 +26,13 @@ def as_truth_and_samples(
     y_true: ArrayLike, samples: ArrayLike, mask: ArrayLike | None, log: bool
 ) -> tuple[NDArray, NDArray]:
     """Return truths and samples as float arrays, in logs on request where they are traded."""
-    truth, scenarios = as_truth(y_true), np.asarray(samples, dtype=np.float64)
+    truth, scenarios = as_truth(y_true), as_floats(samples, "samples")
     if scenarios.ndim != 3 or scenarios.shape[1:] != truth.shape or len(scenarios) < 2:
         raise ValueError(
             f"samples must be of shape (n_samples, *{truth.shape}) with at least two samples, "
             f"got {scenarios.shape}."
         )
-    traded = as_mask(truth, mask)
+    traded = as_mask(y_true, mask)
     check_positive(truth, traded, "y_true", y_true)
     check_positive(scenarios, np.broadcast_to(traded, scenarios.shape), "samples", y_true)
     if log:
@@ -40,10 +43,41 @@ def as_truth_and_samples(
 
 def as_truth(y_true: ArrayLike) -> NDArray:
     """Return truths as a float matrix."""
-    truth = np.asarray(y_true, dtype=np.float64)
+    truth = as_floats(y_true, "y_true")
     if truth.ndim != 2:
         raise ValueError(f"y_true must be of shape (n_days, n_cells), got {truth.shape}.")
     return truth
+
+
+def as_floats(values: ArrayLike, name: str) -> NDArray:
+    """Return values as floats, or raise if something would be lost."""
+    check_plain(values, name)
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers: {error}.") from error
+
+
+def check_same_labels(y_true: ArrayLike, other: ArrayLike, name: str) -> None:
+    """Raise unless the labels of two tables agree, where both have some.
+
+    Raises
+    ------
+    ValueError
+        Naming the first day or cell that differs.
+    """
+    if not (isinstance(y_true, pd.DataFrame) and isinstance(other, pd.DataFrame)):
+        return
+    for what, own, its in (
+        ("day", y_true.index, other.index),
+        ("cell", y_true.columns, other.columns),
+    ):
+        if len(own) == len(its) and not own.equals(its):
+            k = int(np.flatnonzero(own.to_numpy() != its.to_numpy())[0])
+            raise ValueError(
+                f"{name} differs from y_true in its labels, first at {what} {k}: "
+                f"{name_day(its, k)} beside {name_day(own, k)}. Bring both into one order."
+            )
 
 
 def as_mask(like: ArrayLike, mask: ArrayLike | None) -> NDArray:
@@ -51,6 +85,7 @@ def as_mask(like: ArrayLike, mask: ArrayLike | None) -> NDArray:
     shape = np.shape(like)
     if mask is None:
         return np.ones(shape, dtype=bool)
+    check_same_labels(like, mask, "mask")
     traded = np.asarray(mask)
     if traded.dtype != bool or traded.shape != shape:
         raise ValueError(
@@ -96,7 +131,7 @@ def check_positive(
 
 def as_ends(interval: ArrayLike, mask: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
     """Return lower ends, upper ends and the mask of intervals, or raise if they are none."""
-    ends = np.asarray(interval, dtype=np.float64)
+    ends = as_floats(interval, "interval")
     if ends.ndim != 3 or ends.shape[-1] != 2:
         raise ValueError(f"interval must be of shape (n_days, n_cells, 2), got {ends.shape}.")
     lower, upper = ends[..., 0], ends[..., 1]
