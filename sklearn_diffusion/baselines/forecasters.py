@@ -20,6 +20,7 @@ from sklearn_diffusion.surfaces.base import SamplingForecasterMixin
 from sklearn_diffusion.utils.blocks import MAX_ELEMENTS, day_blocks
 from sklearn_diffusion.utils.cells import check_labels, check_volatilities
 from sklearn_diffusion.utils.random_state import draw_seed
+from sklearn_diffusion.utils.refit import all_or_nothing
 
 __all__ = ["BootstrapForecaster", "RandomWalkForecaster"]
 
@@ -209,6 +210,7 @@ class BootstrapForecaster(_FromToday):
         self.filtered = filtered
         self.random_state = random_state
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame) -> BootstrapForecaster:
         """Collect the changes of the training days.

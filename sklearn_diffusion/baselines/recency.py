@@ -12,6 +12,7 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.utils._param_validation import Interval
 
 from sklearn_diffusion.returns.validation import validate_returns
+from sklearn_diffusion.utils.refit import all_or_nothing
 from sklearn_diffusion.utils.weights import recency_weights
 
 __all__ = [
@@ -90,6 +91,7 @@ class RecencyWeightedShrinkage(EmpiricalCovariance):
         self.half_life = half_life
         self.shrinkage = shrinkage
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: Any = None) -> RecencyWeightedShrinkage:
         """Estimate the covariance.

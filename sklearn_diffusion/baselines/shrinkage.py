@@ -21,6 +21,7 @@ from sklearn.covariance import EmpiricalCovariance
 
 from sklearn_diffusion.returns.shrinkage import quadratic_inverse_eigenvalues
 from sklearn_diffusion.returns.validation import validate_returns
+from sklearn_diffusion.utils.refit import all_or_nothing
 from sklearn_diffusion.utils.tables import as_frame, check_varying
 
 __all__ = ["QuadraticInverseShrinkage", "quadratic_inverse_shrinkage"]
@@ -131,6 +132,7 @@ class QuadraticInverseShrinkage(EmpiricalCovariance):
     True
     """
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: Any = None) -> QuadraticInverseShrinkage:
         """Estimate the covariance.

@@ -16,6 +16,7 @@ on the reverse stochastic differential equation, or on its probability flow.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
@@ -125,6 +127,8 @@ class Sampler(BaseEstimator, ABC):
     """
 
     default_spacing: Spacing = "clock"
+    # With fewer, data of unit variance come back with a standard deviation that is off by a tenth.
+    fewest_steps: int = 1
 
     _parameter_constraints: dict = {
         "n_steps": [Interval(Integral, 1, None, closed="left")],
@@ -221,8 +225,20 @@ class Sampler(BaseEstimator, ABC):
         ------
         ValueError
             If a parameter is impossible, or the sampler cannot walk the schedule.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the steps are too few to give samples the spread of the data.
         """
         self._validate_params()  # may have been set since
+        if self.n_steps < self.fewest_steps:
+            warnings.warn(
+                f"n_steps={self.n_steps} of {type(self).__name__} are too few: the spread of the "
+                f"samples is off by a tenth or more below {self.fewest_steps}.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         schedule = denoiser.schedule
         times = self.times(schedule)
         variance = schedule.prior_variance
@@ -247,6 +263,8 @@ class EulerMaruyama(Sampler):
     refuses to start.
     """
 
+    fewest_steps = 16
+
     def times(self, schedule: Schedule) -> Tensor:
         times = super().times(schedule)
         if not bool(schedule.drift(times[0]).isfinite().all()):
@@ -269,6 +287,8 @@ class EulerMaruyama(Sampler):
 class DDPM(Sampler):
     """Ancestral sampling: the posterior step with x_0 replaced by its estimate."""
 
+    fewest_steps = 24
+
     def step(self, denoise, x_t, t, s, noise, memory):
         mean, std = posterior(denoise.schedule, x_t, denoise(x_t, t), t, s)
         return mean + std * noise(x_t.shape), None
@@ -288,6 +308,7 @@ class DDIM(Sampler):
     """
 
     default_spacing: Spacing = "log_snr"
+    fewest_steps = 24
 
     _parameter_constraints: dict = {
         **Sampler._parameter_constraints,
@@ -338,6 +359,7 @@ class Multistep(Sampler):
     """
 
     default_spacing: Spacing = "log_snr"
+    fewest_steps = 6
 
     def __init__(
         self,
@@ -387,6 +409,8 @@ class Heun(Sampler):
     ValueError
         When sampling by a schedule that has rates of its own for every coordinate.
     """
+
+    fewest_steps = 14
 
     _parameter_constraints: dict = {
         **Sampler._parameter_constraints,

@@ -36,6 +36,7 @@ from sklearn_diffusion.preprocessing.features import (
 )
 from sklearn_diffusion.utils.cells import check_labels, check_volatilities
 from sklearn_diffusion.utils.dates import index_dates
+from sklearn_diffusion.utils.refit import all_or_nothing
 
 __all__ = ["EWMAConditioner", "advance_features", "segment_starts"]
 
@@ -107,6 +108,7 @@ class EWMAConditioner(TransformerMixin, BaseEstimator):
         self.grid = grid
         self.max_gap_days = max_gap_days
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike | pd.DataFrame, y: object = None) -> EWMAConditioner:
         """Check the input; nothing is learnt.

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.utils.arrays import check_plain
 from sklearn_diffusion.utils.cells import check_labels, check_volatilities
+from sklearn_diffusion.utils.refit import all_or_nothing
 
 __all__ = ["LogSurfaceScaler"]
 
@@ -63,6 +64,7 @@ class LogSurfaceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def __init__(self, grid: SurfaceGrid | None = None) -> None:
         self.grid = grid
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike | pd.DataFrame, y: object = None) -> LogSurfaceScaler:
         """Learn the mean and standard deviation of log volatility in each cell.

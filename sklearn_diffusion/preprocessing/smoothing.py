@@ -26,6 +26,7 @@ from sklearn_diffusion.preprocessing.kernels import (
     traded_range,
 )
 from sklearn_diffusion.preprocessing.quotes import CleanQuotes, clean_option_quotes
+from sklearn_diffusion.utils.refit import all_or_nothing
 
 __all__ = ["SurfaceSmoother"]
 
@@ -263,6 +264,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
             parity_tolerance=None,
         )
 
+    @all_or_nothing
     def fit(self, quotes: pd.DataFrame, y: object = None) -> SurfaceSmoother:
         """Choose the bandwidths.
 
@@ -281,6 +283,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         self._fit(quotes)
         return self
 
+    @all_or_nothing
     def fit_transform(self, quotes: pd.DataFrame, y: object = None) -> pd.DataFrame:
         """Choose the bandwidths and make the surfaces of the same quotes.
 
@@ -302,6 +305,7 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         """
         return self._surfaces(self._fit(quotes))
 
+    @all_or_nothing
     def transform(self, quotes: pd.DataFrame) -> pd.DataFrame:
         """Make one surface per day.
 

@@ -29,6 +29,7 @@ from sklearn_diffusion.utils.cells import check_labels, check_volatilities
 from sklearn_diffusion.utils.device import resolve_device
 from sklearn_diffusion.utils.parameters import NestedParametersMixin, resolve_part
 from sklearn_diffusion.utils.random_state import draw_seed
+from sklearn_diffusion.utils.refit import all_or_nothing
 
 if TYPE_CHECKING:
     from sklearn_diffusion.diffusion.denoiser import Denoiser
@@ -83,7 +84,8 @@ class ConditionalIVSurfaceForecaster(
     sampler : {"multistep", "ddim", "ddpm"} or Sampler, default="multistep"
         Second-order solver of the probability flow, DDIM, or ancestral sampling.
     n_sampling_steps : int or None, default=None
-        Steps of a sampler given by name; None is 16, and for "ddpm" all steps of the schedule.
+        Steps of a sampler given by name; None is 16, 50 for "ddim" and all steps of the schedule
+        for "ddpm".
     training : {"default", "paper"} or Training, default="default"
         How the network is trained; without a network nothing is.
     n_jobs : int or None, default=None
@@ -110,14 +112,10 @@ class ConditionalIVSurfaceForecaster(
         Course of the training; empty without a network.
     network_kept_ : bool
         Whether a network takes part in the forecasts.
-    n_cells_ : int
-        Number of cells of a surface.
-    seed_ : int
-        Seed of samples that are given no `random_state`.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        If `fit` saw a DataFrame.
+    n_cells_, seed_ : int
+        Number of cells of a surface, and seed of samples that are given no `random_state`.
+    n_features_in_, feature_names_in_ : int, ndarray of shape (n_features_in_,)
+        Number of features, and their names if `fit` saw a DataFrame.
 
     Notes
     -----
@@ -230,6 +228,7 @@ class ConditionalIVSurfaceForecaster(
             changes["sampler__n_steps"] = changes.pop("n_sampling_steps")
         return forecaster.set_params(**changes)
 
+    @all_or_nothing
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -254,10 +253,12 @@ class ConditionalIVSurfaceForecaster(
             If shapes or labels of columns do not match the grid, a value is missing (named by day
             and column), a volatility is not positive, dates are out of order or differ between X
             and y, or there are too few days.
+        FloatingPointError
+            If the training of the network diverges.
 
         Notes
         -----
-        An interrupt (Ctrl-C) ends the training, not the fit: the best weights so far are kept.
+        An interrupt (Ctrl-C) leaves the forecaster as it was; see `on_interrupt` of `Training`.
         """
         import torch
 
@@ -267,7 +268,7 @@ class ConditionalIVSurfaceForecaster(
         if network is None and self.closed_form is False:
             raise ValueError("closed_form=False needs a network: there is nothing else to fit.")
         closed_form = self._resolve_closed_form()
-        schedule = deepcopy(resolve_part(self.schedule, "schedule", _schedules()))
+        schedule = deepcopy(self._resolve_schedule())
         target = clone(resolve_part(self.target, "target", _TARGETS))
         self._make_sampler(schedule)  # refused before any work is done
         features, targets = self._validate_fit(X, y)
@@ -342,6 +343,12 @@ class ConditionalIVSurfaceForecaster(
         self.validation_loss_curve_ = np.array(fitted.history.validation_loss_curve)
         self.learning_rate_curve_ = np.array(fitted.history.learning_rate_curve)
 
+    def _resolve_schedule(self) -> Schedule:
+        from sklearn_diffusion.diffusion.discrete_schedule import CosineSchedule, LinearSchedule
+
+        named = {"cosine": lambda: CosineSchedule(500), "linear": lambda: LinearSchedule(500)}
+        return resolve_part(self.schedule, "schedule", named)
+
     def _make_sampler(self, schedule: Schedule) -> Sampler:
         from sklearn_diffusion.diffusion.sampler import DDIM, DDPM, Multistep
 
@@ -353,7 +360,7 @@ class ConditionalIVSurfaceForecaster(
             )
         named = {
             "multistep": lambda: Multistep(steps or 16),
-            "ddim": lambda: DDIM(steps or 16),
+            "ddim": lambda: DDIM(steps or 50),
             "ddpm": lambda: DDPM(steps or int(schedule.t_max)),
         }
         return resolve_part(self.sampler, "sampler", named)
@@ -490,9 +497,3 @@ class ConditionalIVSurfaceForecaster(
         tags.input_tags.positive_only = True
         tags.regressor_tags.poor_score = True
         return tags
-
-
-def _schedules() -> dict[Any, Any]:
-    from sklearn_diffusion.diffusion.discrete_schedule import CosineSchedule, LinearSchedule
-
-    return {"cosine": lambda: CosineSchedule(500), "linear": lambda: LinearSchedule(500)}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from sklearn_diffusion.diffusion.denoiser import CorrectedDenoiser, Denoiser, NetworkDenoiser
@@ -98,6 +100,10 @@ def fit_network(
     ------
     ValueError
         If too few days are left to train on.
+    FloatingPointError
+        If the training diverges.
+    KeyboardInterrupt
+        If Ctrl-C ends the training and `on_interrupt` is "raise", or before the first epoch ends.
     """
     n_validation = max(1, round(training.validation_fraction * len(targets)))
     if len(targets) - n_validation < training.min_days:
@@ -144,8 +150,17 @@ def fit_network(
         patience=training.patience,
         device=device,
         verbose=training.verbose,
-        callbacks=[("report", ReportEpochs(tasks))],
+        callbacks=[("report", ReportEpochs(tasks, _attributes))],
     )
+    if history.interrupted:
+        if training.on_interrupt == "raise" or history.best_epoch < 0:
+            raise KeyboardInterrupt
+        warnings.warn(
+            f"the training was interrupted after {len(history.loss_curve)} of at most "
+            f"{training.max_epochs} epochs; the best weights so far are kept.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
     loss = loss.cpu()
     if base is None:
         return NetworkFit(loss.denoiser, True, None, history)
@@ -153,6 +168,11 @@ def fit_network(
     gain, error = loss_reduction(loss, base, held_out)
     kept = gain > training.min_gain * error
     return NetworkFit(loss.denoiser if kept else base, kept, (gain, error), history)
+
+
+def _attributes(loss: DenoisingLoss) -> dict[str, Any]:
+    """Fitted attributes of a forecaster that stops at this loss."""
+    return {"denoiser_": loss.denoiser, "network_kept_": True}
 
 
 @torch.no_grad()

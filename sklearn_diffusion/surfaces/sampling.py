@@ -47,6 +47,11 @@ def draw_targets(
     Returns
     -------
     w : ndarray of shape (n_samples, n_days, n_cells)
+
+    Raises
+    ------
+    FloatingPointError
+        If the reverse process diverges.
     """
     if condition is None:
         n_days, like = 1, torch.empty(0, dtype=torch.float64)
@@ -61,7 +66,13 @@ def draw_targets(
         SharedNoise(seed, like),
         None if condition is None else torch.from_numpy(condition).to(like),
     )
-    return w.double().cpu().numpy()
+    drawn = w.double().cpu().numpy()
+    if not np.isfinite(drawn).all():
+        raise FloatingPointError(
+            "The reverse process diverged: samples are not finite. Lower the learning rate, give "
+            "the sampler clip_denoised, or predict 'v' instead of 'epsilon'."
+        )
+    return drawn
 
 
 class SharedNoise:

@@ -52,7 +52,13 @@ class AffineMap:
 
     def to_volatility(self, w: np.ndarray) -> np.ndarray:
         """Surfaces (..., n_days, n_cells) of targets of the same shape, in volatility units."""
-        return np.exp(self.offset + self.scale * (w @ self.basis))
+        with np.errstate(over="ignore"):
+            surfaces = np.exp(self.offset + self.scale * (w @ self.basis))
+        if not np.isfinite(surfaces).all():
+            raise FloatingPointError(
+                "Samples overflow on their way back to volatilities: the model has diverged."
+            )
+        return surfaces
 
 
 class SurfaceTarget(BaseEstimator, ABC):

@@ -84,6 +84,10 @@ class Training(BaseEstimator):
     min_gain : float, default=2.0
         Standard errors by which the network has to lower the loss of a closed form on the
         validation days to be kept.
+    on_interrupt : {"raise", "keep"}, default="raise"
+        What Ctrl-C means: an interrupted fit, which leaves the forecaster as it was, or the end of
+        the training, after which the best weights so far are kept with a warning. In a search or a
+        cross-validation "keep" would score a model that was hardly trained like any other.
     penalty : ArbitragePenalty or None, default=None
         Charge for arbitrage. The default model's samples are all but free of it without.
     verbose : int, default=0
@@ -105,6 +109,7 @@ class Training(BaseEstimator):
         "n_evaluation_draws": [Interval(Integral, 1, None, closed="left")],
         "min_days": [Interval(Integral, 1, None, closed="left")],
         "min_gain": [Real],
+        "on_interrupt": [StrOptions({"raise", "keep"})],
         "penalty": [HasMethods("get_params"), None],
         "verbose": ["verbose"],
     }
@@ -126,6 +131,7 @@ class Training(BaseEstimator):
         n_evaluation_draws: int = 8,
         min_days: int = 50,
         min_gain: float = 2.0,
+        on_interrupt: Literal["raise", "keep"] = "raise",
         penalty: ArbitragePenalty | None = None,
         verbose: int = 0,
     ):
@@ -143,6 +149,7 @@ class Training(BaseEstimator):
         self.n_evaluation_draws = n_evaluation_draws
         self.min_days = min_days
         self.min_gain = min_gain
+        self.on_interrupt = on_interrupt
         self.penalty = penalty
         self.verbose = verbose
 

@@ -52,13 +52,30 @@ class EpochTasks:
             self._epoch = self._fit.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(estimator=self._estimator, **self._data)
 
-    def end_epoch(self) -> bool:
-        """End an epoch; True if a callback asks to stop."""
+    def end_epoch(self, attributes: Callable[[], dict[str, Any]]) -> bool:
+        """End an epoch; True if a callback asks to stop.
+
+        Parameters
+        ----------
+        attributes : callable
+            Makes the fitted attributes that the estimator would have if it stopped here. It is
+            called only if there are callbacks.
+
+        Returns
+        -------
+        stop : bool
+        """
         if self._epoch is None:
             return False
-        return bool(self._epoch.call_on_fit_task_end(estimator=self._estimator, **self._data))
+        return bool(
+            self._epoch.call_on_fit_task_end(
+                estimator=self._estimator, reconstruction_attributes=attributes(), **self._data
+            )
+        )
 
     def end_fit(self) -> None:
         """End the fit."""
         if self._fit is not None:
-            self._fit.call_on_fit_task_end(estimator=self._estimator, **self._data)
+            self._fit.call_on_fit_task_end(
+                estimator=self._estimator, reconstruction_attributes={}, **self._data
+            )

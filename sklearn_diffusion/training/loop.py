@@ -6,6 +6,8 @@ on the CPU.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +48,8 @@ class TrainingHistory:
     best_epoch : int
         Position in the curves of the epoch whose weights were kept: the best one by validation
         loss, or the last one without validation; -1 if no epoch was finished.
+    interrupted : bool
+        Whether Ctrl-C has ended the training.
     net : skorch.NeuralNet
         The net that did the work.
     """
@@ -54,6 +58,7 @@ class TrainingHistory:
     validation_loss_curve: list[float]
     learning_rate_curve: list[float]
     best_epoch: int
+    interrupted: bool
     net: NeuralNet = field(repr=False, compare=False)
 
 
@@ -97,16 +102,24 @@ class ReportEpochs(Callback):
     ----------
     tasks : EpochTasks
         What the callbacks are reached through.
+    attributes : callable
+        Maps the loss as evaluated to the estimator's fitted attributes.
     """
 
-    def __init__(self, tasks: EpochTasks):
+    def __init__(self, tasks: EpochTasks, attributes: Callable[[DenoisingLoss], dict[str, Any]]):
         self.tasks = tasks
+        self.attributes = attributes
+        self.has_stopped = False
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         self.tasks.begin_epoch()
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        if self.tasks.end_epoch():
+        evaluated: Any = net.module_
+        if isinstance(evaluated, _AveragedLoss):
+            evaluated = evaluated.average.module
+        if self.tasks.end_epoch(lambda: self.attributes(deepcopy(evaluated).cpu())):
+            self.has_stopped = True
             # As skorch's own EarlyStopping does; `NeuralNet.fit` ends quietly on it.
             raise KeyboardInterrupt
 
@@ -149,7 +162,7 @@ def train_denoiser(
 
     The weights left in the denoiser are those of the best epoch by validation loss, or the last
     ones without validation rows. An interrupt (Ctrl-C) ends the training and leaves the best
-    weights so far.
+    weights so far; the history says so, and what that means is for the caller to decide.
 
     Parameters
     ----------
@@ -190,7 +203,8 @@ def train_denoiser(
     ValueError
         If `n_validation` leaves no rows to train on.
     FloatingPointError
-        If the training diverges and leaves no finite weights.
+        If the training diverges: its weights are not finite, or the best validation loss is above
+        twice that of the initial weights.
 
     Notes
     -----
@@ -232,9 +246,10 @@ def train_denoiser(
                 ),
             )
         )
-    if patience is not None:
+    early = EarlyStopping(monitor, patience=patience, threshold=0) if patience else None
+    if early is not None:
         # The last of all: it ends the training from within its epoch.
-        chain.append(("patience", EarlyStopping(monitor, patience=patience, threshold=0)))
+        chain.append(("patience", early))
     generator = torch.Generator().manual_seed(loss.seed)
     # Samplers of whole batches: fetching rows one by one would take longer than a small network.
     net = NeuralNet(
@@ -260,6 +275,7 @@ def train_denoiser(
         device=device,
         verbose=verbose,
     )
+    untrained = _mean_loss(loss, valid) if n_validation else math.inf
     net.fit(train)
     if ema_decay is not None or best.weights is not None:
         loss.load_state_dict(evaluated.state_dict() if best.weights is None else best.weights)
@@ -271,13 +287,31 @@ def train_denoiser(
         )
     # An interrupt leaves an epoch without its losses.
     finished = [epoch for epoch in net.history if monitor in epoch]
+    validated = [float(epoch["valid_loss"]) for epoch in finished if n_validation]
+    if validated and not min(validated) <= 2 * untrained:
+        raise FloatingPointError(
+            f"The training diverged: its best validation loss is {min(validated):.3g}, that of the "
+            f"initial weights {untrained:.3g}. Lower lr={lr} or clip_norm={clip_norm}."
+        )
+    stopped = (early is not None and early.misses_ >= early.patience) or any(
+        getattr(callback, "has_stopped", False) for _, callback in callbacks or []
+    )
     return TrainingHistory(
         loss_curve=[float(epoch["train_loss"]) for epoch in finished],
-        validation_loss_curve=[float(epoch["valid_loss"]) for epoch in finished if n_validation],
+        validation_loss_curve=validated,
         learning_rate_curve=[float(epoch.get("event_lr", lr)) for epoch in finished],
         best_epoch=best.epoch,
+        interrupted=len(finished) < max_epochs and not stopped,
         net=net,
     )
+
+
+@torch.no_grad()
+def _mean_loss(loss: DenoisingLoss, rows: Dataset) -> float:
+    """Weighted mean of the loss as it stands."""
+    losses = loss.eval()(**rows.X)
+    loss.train()
+    return float((rows.y * losses).sum() / rows.y.sum())
 
 
 def fit_monte_carlo(
@@ -308,8 +342,13 @@ def fit_monte_carlo(
     -------
     net : skorch.NeuralNet
         Its ``history[:, "train_loss"]`` is the loss curve.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C has ended the training.
     """
-    return train_denoiser(
+    history = train_denoiser(
         loss,
         {"x_0": x_0},
         weights=weights,
@@ -320,4 +359,7 @@ def fit_monte_carlo(
         device=x_0.device,
         callbacks=callbacks,
         verbose=verbose,
-    ).net
+    )
+    if history.interrupted:
+        raise KeyboardInterrupt
+    return history.net

@@ -20,6 +20,8 @@ from sklearn_diffusion.diffusion import (
 )
 from sklearn_diffusion.diffusion.parameterization import PARAMETERIZATIONS
 
+pytestmark = pytest.mark.filterwarnings("ignore:n_steps=.* are too few")
+
 D = 3
 MEAN = torch.tensor([0.3, -1.0, 0.5], dtype=torch.float64)
 FACTOR = torch.tensor([[1.0, 0, 0], [0.8, 0.5, 0], [-0.3, 0.2, 0.6]], dtype=torch.float64)

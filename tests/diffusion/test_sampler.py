@@ -1,10 +1,12 @@
 """Samplers: an exact Gaussian denoiser must give back its Gaussian."""
 
 import pickle
+import warnings
 
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_diffusion.diffusion import (
     DDIM,
@@ -22,6 +24,8 @@ from sklearn_diffusion.diffusion import (
     VariancePreserving,
     posterior,
 )
+
+pytestmark = pytest.mark.filterwarnings("ignore:n_steps=.* are too few")
 
 MEAN = torch.tensor([0.5, -0.2, 0.0], dtype=torch.float64)
 FACTOR = torch.tensor([[1.0, 0, 0], [0.8, 0.5, 0], [-0.3, 0.2, 0.6]], dtype=torch.float64)
@@ -217,6 +221,22 @@ def test_samples_are_reproducible_and_counted():
     ]
     assert torch.equal(*draw)
     assert done == [*range(1, 8)] * 2
+
+
+@pytest.mark.parametrize("name", ["euler", "ddpm", "ddim", "multistep", "heun"])
+def test_too_few_steps_are_told(name):
+    """From the fewest on, unit variance comes back to a tenth of a standard deviation."""
+    fewest = type(SAMPLERS[name]).fewest_steps
+    model = GaussianDenoiser(torch.zeros(1).double(), torch.eye(1).double(), CosineSchedule(500))
+
+    def spread(n_steps):
+        return float(type(SAMPLERS[name])(n_steps).sample(model, (20_000, 1), source()).std())
+
+    with pytest.warns(ConvergenceWarning, match=f"n_steps={fewest // 2} .* below {fewest}"):
+        assert abs(spread(fewest // 2) - 1) > 0.1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert abs(spread(fewest) - 1) < 0.13
 
 
 def test_single_precision_stays_single():

@@ -32,6 +32,8 @@ from sklearn_diffusion.metrics import (
 from sklearn_diffusion.preprocessing.features import SCALAR_NAMES
 from sklearn_diffusion.surfaces import ArbitragePenalty, IncrementTarget, Perceptron, Training, UNet
 
+pytestmark = pytest.mark.filterwarnings("ignore:n_steps=.* are too few")
+
 GRID = SurfaceGrid([0.8, 0.9, 1.0, 1.1, 1.2], [1 / 12, 0.25, 0.5, 1.0])
 TRAIN, TEST = slice(0, 450), slice(450, None)
 # A network by itself, so that nothing falls back on the closed form; hardly trained.

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import TimeSeriesSplit, cross_val_score
 from skorch.callbacks import Callback
 
 from sklearn_diffusion import ConditionalIVSurfaceForecaster, make_forecast_frame
@@ -28,6 +30,8 @@ from sklearn_diffusion.metrics import crps
 from sklearn_diffusion.surfaces import ArbitragePenalty, Training, UNet, network_fit
 from sklearn_diffusion.surfaces.penalty import ArbitrageExcess, TargetPenalty
 from sklearn_diffusion.surfaces.rotated_network import RotatedNetwork
+
+pytestmark = pytest.mark.filterwarnings("ignore:n_steps=.* are too few")
 
 GRIDS = {
     "9x9": SurfaceGrid.paper(),
@@ -223,28 +227,86 @@ class Interrupt(Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("n_epochs", [0, 2])
-@pytest.mark.parametrize("closed_form", [True, False])
-def test_an_interrupt_leaves_a_usable_model(n_epochs, closed_form, frames, monkeypatch):
+def press_ctrl_c(monkeypatch, epoch):
     train = network_fit.train_denoiser
 
     def interrupted(*arguments, callbacks=(), **options):
-        callbacks = [*callbacks, ("interrupt", Interrupt(n_epochs))]
+        callbacks = [*callbacks, ("interrupt", Interrupt(epoch))]
         return train(*arguments, callbacks=callbacks, **options)
 
     monkeypatch.setattr(network_fit, "train_denoiser", interrupted)
+
+
+@pytest.mark.parametrize("n_epochs", [0, 2])
+@pytest.mark.parametrize("closed_form", [True, False])
+def test_an_interrupt_leaves_the_forecaster_as_it_was(n_epochs, closed_form, frames, monkeypatch):
+    X, y = frames["2x3"]
+    forecaster = ConditionalIVSurfaceForecaster(
+        GRIDS["2x3"], closed_form=closed_form, random_state=0
+    )
+    forecaster.set_params(training=Training(max_epochs=3)).fit(X, y)
+    before = dict(vars(forecaster))
+    press_ctrl_c(monkeypatch, n_epochs)
+    with pytest.raises(KeyboardInterrupt):
+        forecaster.fit(X[:100], y[:100])
+    assert all(vars(forecaster)[name] is value for name, value in before.items())
+    with pytest.raises(KeyboardInterrupt):  # a fold is not scored as if nothing had happened
+        cross_val_score(forecaster, X, y, cv=TimeSeriesSplit(2, test_size=20))
+
+
+@pytest.mark.parametrize("closed_form", [True, False])
+def test_an_interrupt_may_end_the_training(closed_form, frames, monkeypatch):
     X, y = frames["2x3"]
     forecaster = ConditionalIVSurfaceForecaster(
         GRIDS["2x3"],
         closed_form=closed_form,
-        training=Training(max_epochs=50),
-        n_sampling_steps=5,
+        training=Training(max_epochs=50, on_interrupt="keep"),
         random_state=0,
-    ).fit(X, y)
+    )
+    press_ctrl_c(monkeypatch, 2)
+    with pytest.warns(ConvergenceWarning, match="interrupted after 2 of at most 50 epochs"):
+        forecaster.fit(X, y)
     for curve in ("loss_curve_", "validation_loss_curve_", "learning_rate_curve_"):
-        assert len(getattr(forecaster, curve)) == n_epochs
+        assert len(getattr(forecaster, curve)) == 2
     samples = forecaster.sample(X[-5:], 6)
     assert (np.isfinite(samples) & (samples > 0)).all()
+
+
+def test_an_interrupt_in_the_first_epoch_leaves_nothing_to_keep(frames, monkeypatch):
+    X, y = frames["2x3"]
+    press_ctrl_c(monkeypatch, 0)
+    forecaster = ConditionalIVSurfaceForecaster(
+        GRIDS["2x3"], closed_form=False, training=Training(on_interrupt="keep"), random_state=0
+    )
+    with pytest.raises(KeyboardInterrupt):
+        forecaster.fit(X, y)
+    assert not hasattr(forecaster, "denoiser_")
+
+
+# --- divergence ----------------------------------------------------------------------------------
+
+
+def test_training_that_diverges_is_an_error(frames):
+    X, y = frames["2x3"]
+    wild = Training(lr=30.0, max_epochs=5, patience=None)
+    with pytest.raises(FloatingPointError, match=r"diverged.*Lower lr=30.0"):
+        ConditionalIVSurfaceForecaster(
+            GRIDS["2x3"], closed_form=False, training=wild, random_state=0
+        ).fit(X, y)
+
+
+def test_samples_that_are_not_finite_are_an_error(frames):
+    X, y = frames["2x3"]
+    forecaster = ConditionalIVSurfaceForecaster(
+        GRIDS["2x3"], closed_form=False, training=Training(max_epochs=2), random_state=0
+    ).fit(X, y)
+    with torch.no_grad():
+        forecaster.denoiser_.network.output.weight.fill_(1e30)
+    with pytest.raises(FloatingPointError, match="samples are not finite"):
+        forecaster.sample(X[-3:], 5)
+    way = forecaster.target_.affine(forecaster._split(X[-3:]))
+    with pytest.raises(FloatingPointError, match="overflow on their way back"):
+        way.to_volatility(np.full((2, 3, 6), 1e6))
 
 
 # --- samplers ------------------------------------------------------------------------------------

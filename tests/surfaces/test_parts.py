@@ -35,6 +35,8 @@ from sklearn_diffusion.surfaces import (
     UNet,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:n_steps=.* are too few")
+
 GRID = SurfaceGrid([0.9, 1.0, 1.1], [1 / 12, 0.5])
 BRIEF = Training(max_epochs=2)
 

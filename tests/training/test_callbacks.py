@@ -63,3 +63,15 @@ def test_a_callback_may_stop_the_training(frame):
     model = fit(frame, Recorder(stop_after=2))
     assert len(model.loss_curve_) == 2
     assert model.predict(frame[1][:3]).shape == (3, 6)
+
+
+def test_scikit_learn_s_own_monitor_logs_every_epoch(frame):
+    callback = pytest.importorskip("sklearn.callback")
+    if not hasattr(callback, "ScoringMonitor"):
+        pytest.skip("this scikit-learn has no ScoringMonitor")
+    monitor = callback.ScoringMonitor(scoring="r2")
+    model = fit(frame, monitor, n_sampling_steps=8)
+    (log,) = monitor.get_logs() if isinstance(monitor.get_logs(), list) else [monitor.get_logs()]
+    epochs = [row for row in log.data if row["task_name"] == "epoch"]
+    assert len(epochs) == len(model.loss_curve_) == 4
+    assert all(-100 < row["r2"] < 1 for row in epochs)
