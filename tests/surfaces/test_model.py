@@ -302,7 +302,7 @@ def test_samples_that_are_not_finite_are_an_error(frames):
     ).fit(X, y)
     with torch.no_grad():
         forecaster.denoiser_.network.output.weight.fill_(1e30)
-    with pytest.raises(FloatingPointError, match="samples are not finite"):
+    with pytest.raises(FloatingPointError, match="not finite|overflow"):
         forecaster.sample(X[-3:], 5)
     way = forecaster.target_.affine(forecaster._split(X[-3:]))
     with pytest.raises(FloatingPointError, match="overflow on their way back"):
