@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench docs clean
+.PHONY: help demo test test-slow test-cov lint bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,13 +16,16 @@ demo: $(VENV)/.dev ## fit, sample and compare on real returns, with pictures in 
 	OMP_NUM_THREADS=1 $(PYTHON) examples/demo.py
 
 # The tests' arrays are small: threads would only wait for one another on a busy machine.
-test test-slow: export OMP_NUM_THREADS := 1
+test test-slow test-cov: export OMP_NUM_THREADS := 1
 
 test: $(VENV)/.dev ## run the fast tests and the docstring examples
 	$(PYTHON) -m pytest
 
 test-slow: $(VENV)/.dev ## run the tests that take more than a few seconds
 	$(PYTHON) -m pytest -m slow
+
+test-cov: $(VENV)/.dev ## run the fast tests and report which lines and branches they reach
+	$(PYTHON) -m pytest --cov=sklearn_diffusion --cov-branch --cov-report=term:skip-covered
 
 lint: $(VENV)/.dev ## check style, format and types
 	$(PYTHON) -m ruff check .
@@ -33,7 +36,7 @@ bench: $(VENV)/.dev ## run every benchmark
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script; done
 
 docs: $(VENV)/.docs ## build the documentation in docs/_build/html
-	$(PYTHON) -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(PYTHON) -m sphinx -W --keep-going -b html $(SPHINXOPTS) docs docs/_build/html
 
 clean: ## remove everything that make has built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache outputs

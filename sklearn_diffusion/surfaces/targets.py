@@ -54,9 +54,10 @@ class AffineMap:
         """Surfaces (..., n_days, n_cells) of targets of the same shape, in volatility units."""
         with np.errstate(over="ignore"):
             surfaces = np.exp(self.offset + self.scale * (w @ self.basis))
-        if not np.isfinite(surfaces).all():
+        if not (np.isfinite(surfaces) & (surfaces > 0)).all():
             raise FloatingPointError(
-                "Samples overflow on their way back to volatilities: the model has diverged."
+                "Samples overflow or vanish on their way back to volatilities: the model has "
+                "diverged."
             )
         return surfaces
 
