@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConditionalIVSurfaceForecaster"]
 
-# Elements of the largest block of states that the sampler holds at a time.
-_MAX_BLOCK = 2**20
+_MAX_BLOCK = 2**20  # elements of the largest block of states that the sampler holds
 
 _TARGETS: dict[Any, Callable[[], Any]] = {"increment": IncrementTarget, "level": LevelTarget}
 _NETWORKS: dict[Any, Callable[[], Any]] = {"mlp": Perceptron, "unet": UNet, None: lambda: None}
@@ -114,8 +113,10 @@ class ConditionalIVSurfaceForecaster(
         Whether a network takes part in the forecasts.
     n_cells_, seed_ : int
         Number of cells of a surface, and seed of samples that are given no `random_state`.
-    n_features_in_, feature_names_in_ : int, ndarray of shape (n_features_in_,)
-        Number of features, and their names if `fit` saw a DataFrame.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        If `fit` saw a DataFrame.
 
     Notes
     -----
