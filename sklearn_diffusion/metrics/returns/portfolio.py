@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 
-from sklearn_diffusion.utils.dates import check_time_order
+from sklearn_diffusion.utils.dates import check_time_order, name_day
 from sklearn_diffusion.utils.tables import (
     as_frame,
     check_covariance,
@@ -208,7 +208,14 @@ def walk_forward_minimum_variance(
         past, future = frame.iloc[start - window : start], frame.iloc[start : start + step]
         for name, estimator in estimators.items():
             began = time.perf_counter()
-            covariance = fit_covariance(estimator, past if has_labels else past.to_numpy())
+            try:
+                covariance = fit_covariance(estimator, past if has_labels else past.to_numpy())
+            except ValueError as error:
+                first_day, last_day = name_day(past.index, 0), name_day(past.index, -1)
+                raise ValueError(
+                    f"estimators[{name!r}] cannot be fitted to the window from {first_day} to "
+                    f"{last_day}: {error}"
+                ) from error
             seconds = time.perf_counter() - began
             check_covariance(covariance, f"the covariance of estimators[{name!r}]")
             chosen = minimum_variance_weights(covariance)

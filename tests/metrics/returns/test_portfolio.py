@@ -6,6 +6,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 
+from sklearn_diffusion import DiffusionCovarianceEstimator
 from sklearn_diffusion.baselines import QuadraticInverseShrinkage
 from sklearn_diffusion.metrics import (
     condition_number,
@@ -223,3 +224,14 @@ class TestWalkForward:
         doubled = pd.DataFrame(returns, index=dates[[*range(99), 98]])
         with pytest.raises(ValueError, match=r"must be unique; .*2020-05-18"):
             walk_forward_minimum_variance(doubled, peers)
+
+
+def test_a_window_that_cannot_be_fitted_is_named(rng):
+    days = pd.bdate_range("2020-01-01", periods=120)
+    returns = pd.DataFrame(0.01 * rng.standard_normal((120, 3)), days, ["A", "B", "C"])
+    returns.iloc[30:90, 1] = 0.0
+    message = r"'diffusion'\] cannot be fitted to the window from 2020-02-\d+ to .*constant.*'B'"
+    with pytest.raises(ValueError, match=message):
+        walk_forward_minimum_variance(
+            returns, {"diffusion": DiffusionCovarianceEstimator()}, window=40, step=10
+        )
