@@ -14,7 +14,7 @@ from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing.conditioner import EWMAConditioner, segment_starts
 from sklearn_diffusion.utils.arrays import check_plain
 from sklearn_diffusion.utils.cells import check_labels
-from sklearn_diffusion.utils.dates import check_dates, index_dates, name_day
+from sklearn_diffusion.utils.dates import check_dates, check_time_order, index_dates, name_day
 
 __all__ = ["make_forecast_features", "make_forecast_frame"]
 
@@ -147,7 +147,7 @@ def make_forecast_features(
     Raises
     ------
     ValueError
-        As `make_forecast_frame`, or if no day has a day before.
+        As `make_forecast_frame`, or if the last day has no day before it.
 
     Examples
     --------
@@ -163,12 +163,14 @@ def make_forecast_features(
     (1, 81)
     """
     panel, index, features, names = _all_features(surfaces, spot, vix, dates, grid, max_gap_days)
-    kept = np.flatnonzero(~segment_starts(len(panel), index, max_gap_days))
-    if kept.size == 0:
+    starts = segment_starts(len(panel), index, max_gap_days)
+    if starts[-1]:
+        # Without it, the last row would be of an older day, and pass for today's.
         raise ValueError(
-            f"No day of {len(panel)} has a day before it, at most {max_gap_days} calendar days "
-            "earlier: features hold changes since the day before."
+            f"the last day, {name_day(panel.index, -1)}, has no day before it, at most "
+            f"{max_gap_days} calendar days earlier: features hold changes since the day before."
         )
+    kept = np.flatnonzero(~starts)
     return features[kept] if index is None else pd.DataFrame(features[kept], index[kept], names)
 
 
@@ -244,6 +246,8 @@ def _check_same_index(dates: pd.DatetimeIndex | None, **tables: ArrayLike) -> No
             raise ValueError(
                 f"the index of {name} differs from {reference}: {_first_difference(own, other)}."
             )
+    for name, own in indexes.items():
+        check_time_order(own, name)
 
 
 def _first_difference(own: pd.Index, other: pd.Index) -> str:

@@ -36,7 +36,7 @@ def check_dates(dates: ArrayLike | pd.Index, n_days: int) -> pd.DatetimeIndex:
     """
     if np.asarray(dates).dtype.kind in "iuf":
         raise ValueError("dates are numbers; pass datetimes, or strings such as '2020-01-31'.")
-    index = pd.DatetimeIndex(dates)
+    index = _as_dates(dates)
     if len(index) != n_days:
         raise ValueError(f"dates has {len(index)} entries for {n_days} days.")
     if index.hasnans:
@@ -54,6 +54,20 @@ def check_dates(dates: ArrayLike | pd.Index, n_days: int) -> pd.DatetimeIndex:
             f"{_show_date(index[late + 1])} at position {late}."
         )
     return index
+
+
+def _as_dates(dates: ArrayLike | pd.Index) -> pd.DatetimeIndex:
+    """Dates; text is read as ISO 8601 or not at all: 01/02/2020 is refused, not guessed."""
+    index = pd.Index(dates)
+    if index.inferred_type != "string":
+        return pd.DatetimeIndex(index)
+    try:
+        return pd.DatetimeIndex(pd.to_datetime(index, format="ISO8601"))
+    except ValueError as error:
+        raise ValueError(
+            f"dates start with {index[0]!r}, whose day and month cannot be told: turn them into "
+            "dates with pandas.to_datetime and a format."
+        ) from error
 
 
 def _show_date(date: pd.Timestamp) -> str:

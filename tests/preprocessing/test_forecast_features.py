@@ -69,8 +69,25 @@ def test_days_after_a_gap_have_no_features(market):
     parts, options = history(market, dates=pd.DatetimeIndex(dates))
     features = make_forecast_features(*parts, **options)
     assert len(features) == 118 and dates[60] not in features.index
-    with pytest.raises(ValueError, match="No day of 1 has a day before it"):
-        make_forecast_features(*(part[:1] for part in parts), dates=dates[:1], grid=GRID)
+    # An older day must not pass for today.
+    for n in (1, 61):
+        with pytest.raises(ValueError, match=f"the last day, {dates[n - 1].date()}, has no day"):
+            make_forecast_features(*(part[:n] for part in parts), dates=dates[:n], grid=GRID)
+
+
+@pytest.mark.parametrize("spell", ["%d/%m/%Y", "%m/%d/%Y"])
+def test_dates_are_not_guessed(spell, market):
+    parts, options = history(market, dates=market.dates.strftime(spell))
+    with pytest.raises(ValueError, match="day and month cannot be told"):
+        make_forecast_frame(*parts, **options)
+    parts, options = history(market, dates=market.dates.strftime("%Y-%m-%d"))
+    make_forecast_frame(*parts, **options)
+
+
+def test_series_that_are_newest_first_are_refused(market):
+    spot = pd.Series(market.spot, market.dates)[::-1]
+    with pytest.raises(ValueError, match="dates must be sorted"):
+        make_forecast_frame(market.surfaces, spot, market.vix, grid=GRID)
 
 
 # --- other order, other days ---------------------------------------------------------------------
@@ -105,8 +122,6 @@ def test_a_missing_day_is_named(market):
     late = vix.rename({market.dates[5]: pd.Timestamp("2050-01-01")})
     with pytest.raises(ValueError, match=r"index of vix .* too many, first 2050-01-01"):
         make_forecast_frame(surfaces, spot, late, grid=GRID)
-    with pytest.raises(ValueError, match=r"row 0 is .* instead of"):
-        make_forecast_frame(surfaces, spot[::-1], vix, grid=GRID)
 
 
 @pytest.mark.parametrize("what", ["surfaces", "spot", "vix"])
