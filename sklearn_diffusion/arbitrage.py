@@ -81,6 +81,7 @@ def arbitrage_operators(grid: SurfaceGrid) -> ArbitrageOperators:
     Parameters
     ----------
     grid : SurfaceGrid
+        Where the surfaces live.
 
     Returns
     -------
@@ -111,6 +112,7 @@ def surrogate_operators(grid: SurfaceGrid) -> SurrogateOperators:
     Parameters
     ----------
     grid : SurfaceGrid
+        Where the surfaces live.
 
     Returns
     -------
@@ -165,6 +167,7 @@ def arbitrage_penalty(
     surfaces : array-like of shape (..., n_cells)
         Flattened surfaces of implied volatility, as decimals.
     grid : SurfaceGrid
+        Where the surfaces live.
     rate : float, default=0.0
         Continuously compounded interest rate, a year. It does not enter the surrogate.
     surrogate : {"iv"} or None, default=None
@@ -213,6 +216,7 @@ def arbitrage_report(
     surfaces : array-like or DataFrame of shape (n_surfaces, n_cells)
         Flattened surfaces of implied volatility, as decimals.
     grid : SurfaceGrid
+        Where the surfaces live.
     rate : float, default=0.0
         Continuously compounded interest rate, a year.
     surrogate : {"iv"} or None, default=None

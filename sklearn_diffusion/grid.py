@@ -74,6 +74,11 @@ class SurfaceGrid:
 
         Moneyness K/S from 0.6 to 1.4 in steps of 0.1; tenors of one day, one and two weeks, one,
         two, three, six and nine months, and one year.
+
+        Returns
+        -------
+        SurfaceGrid
+            Of 81 cells.
         """
         moneyness = np.arange(6, 15) / 10
         tenors = [1 / 252, 1 / 52, 2 / 52, 1 / 12, 1 / 6, 1 / 4, 1 / 2, 3 / 4, 1.0]
@@ -81,17 +86,35 @@ class SurfaceGrid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of moneyness levels and number of tenors."""
+        """Number of moneyness levels and number of tenors.
+
+        Returns
+        -------
+        (int, int)
+            ``(n_moneyness, n_tenors)``.
+        """
         return len(self.moneyness), len(self.tenors)
 
     @property
     def n_cells(self) -> int:
-        """Number of cells of a surface."""
+        """Number of cells of a surface.
+
+        Returns
+        -------
+        int
+            ``n_moneyness * n_tenors``.
+        """
         return len(self.moneyness) * len(self.tenors)
 
     @property
     def cell_names(self) -> NDArray[np.object_]:
-        """Names of the cells, in flattened order."""
+        """Names of the cells, in flattened order.
+
+        Returns
+        -------
+        ndarray of shape (n_cells,), dtype object
+            Such as ``m0.90_t0.250``, with as many decimals as tell the levels apart.
+        """
         rows = _axis_labels(self.moneyness, min_decimals=2)
         columns = _axis_labels(self.tenors, min_decimals=3)
         return np.array([f"m{m}_t{tau}" for m in rows for tau in columns], dtype=object)
@@ -102,6 +125,7 @@ class SurfaceGrid:
         Parameters
         ----------
         surfaces : array-like of shape (..., n_moneyness, n_tenors)
+            Values on the grid, moneyness by tenor.
 
         Returns
         -------
@@ -122,6 +146,7 @@ class SurfaceGrid:
         Parameters
         ----------
         rows : array-like of shape (..., n_cells)
+            Flattened surfaces, the tenors of one moneyness adjacent.
 
         Returns
         -------

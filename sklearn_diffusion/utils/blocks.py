@@ -14,6 +14,7 @@ def day_blocks(n_days: int, elements_per_day: int, max_elements: int) -> list[sl
     Parameters
     ----------
     n_days : int
+        Number of days to cut.
     elements_per_day : int
         Of the largest array that a day takes.
     max_elements : int
@@ -22,6 +23,7 @@ def day_blocks(n_days: int, elements_per_day: int, max_elements: int) -> list[sl
     Returns
     -------
     list of slice
+        In order; the last one may reach beyond the days.
     """
     size = max(1, max_elements // elements_per_day)
     return [slice(start, start + size) for start in range(0, n_days, size)]

@@ -34,6 +34,7 @@ def check_volatilities(
     Parameters
     ----------
     values : ndarray of shape (n_days, n_cells)
+        Volatilities, as decimals.
     days : sequence of length n_days, optional
         Names of the rows. Their positions by default.
     cells : sequence of length n_cells, optional

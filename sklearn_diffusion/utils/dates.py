@@ -24,6 +24,7 @@ def check_dates(dates: ArrayLike | pd.Index, n_days: int) -> pd.DatetimeIndex:
     dates : array-like of shape (n_days,)
         Anything pandas reads as dates.
     n_days : int
+        How many there have to be.
 
     Returns
     -------
@@ -83,6 +84,11 @@ def name_day(days: Sequence[Any] | pd.Index | None, row: int) -> str:
         Names of the rows.
     row : int
         Position.
+
+    Returns
+    -------
+    str
+        For a message.
     """
     day = row if days is None else days[row]
     return _show_date(day) if isinstance(day, pd.Timestamp) else str(day)

@@ -33,7 +33,18 @@ _LARGEST = 1e100
 
 
 def name_some(labels: list) -> str:
-    """Join the first few labels and count the rest."""
+    """Join the first few labels and count the rest.
+
+    Parameters
+    ----------
+    labels : list
+        Names of columns or estimators.
+
+    Returns
+    -------
+    str
+        At most `MAX_NAMED` of them, as Python writes them.
+    """
     named = ", ".join(repr(label) for label in labels[:MAX_NAMED])
     rest = len(labels) - MAX_NAMED
     return f"{named} and {rest} more" if rest > 0 else named
@@ -91,14 +102,38 @@ def as_frame(
 
 
 def check_real(frame: pd.DataFrame, name: str) -> None:
-    """Raise if the dtype of a column is not of real numbers, naming the column."""
+    """Raise if the dtype of a column is not of real numbers, naming the column.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table.
+    name : str
+        Name of the argument, for the error.
+
+    Raises
+    ------
+    ValueError
+        If a column is of text, dates, complex numbers or objects.
+    """
     text = [column for column, kind in frame.dtypes.items() if not is_real_dtype(kind)]
     if text:
         raise ValueError(f"{name} must be real numbers; not so in column(s) {name_some(text)}.")
 
 
 def is_real_dtype(dtype: object) -> bool:
-    """Whether a column of this dtype holds real numbers."""
+    """Whether a column of this dtype holds real numbers.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of numpy or of a pandas extension.
+
+    Returns
+    -------
+    bool
+        Booleans count as real numbers, complex numbers do not.
+    """
     return pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
 
 
@@ -109,6 +144,22 @@ def check_same_columns(
 
     Labels are compared only where both sides carry some, so that an unnamed array of samples can
     be set against a labelled panel.
+
+    Parameters
+    ----------
+    reference : DataFrame
+        The frame that sets the order.
+    other : DataFrame
+        The frame to compare with it.
+    name : str
+        Name of the argument that `reference` was, for the errors.
+    other_name : str
+        Name of the argument that `other` was.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of columns differ, or their labels.
     """
     if reference.shape[1] != other.shape[1]:
         raise ValueError(
@@ -129,7 +180,29 @@ def check_same_columns(
 def as_pair(
     real: ArrayLike, synthetic: ArrayLike, *, min_rows: int = 2
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Check real and synthetic rows and return them as frames with the same columns."""
+    """Check real and synthetic rows and return them as frames with the same columns.
+
+    Parameters
+    ----------
+    real : array-like of shape (n_real,) or (n_real, n_columns)
+        Observed rows.
+    synthetic : array-like of shape (n_synthetic,) or (n_synthetic, n_columns)
+        Rows drawn from a model.
+    min_rows : int, default=2
+        Least number of rows of each.
+
+    Returns
+    -------
+    real : DataFrame of shape (n_real, n_columns)
+        Float64, as `as_frame` makes it.
+    synthetic : DataFrame of shape (n_synthetic, n_columns)
+        Likewise.
+
+    Raises
+    ------
+    ValueError
+        If `as_frame` refuses one of them, or their columns differ.
+    """
     real_frame = as_frame(real, "real", min_rows=min_rows)
     synthetic_frame = as_frame(synthetic, "synthetic", min_rows=min_rows)
     check_same_columns(real_frame, synthetic_frame, "real", "synthetic")
@@ -140,6 +213,18 @@ def check_varying(frame: pd.DataFrame, name: str) -> None:
     """Raise if a column is constant up to rounding, naming it.
 
     A rate of one basis point a day, computed from prices, differs from itself in the last digits.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Numbers, as from `as_frame`.
+    name : str
+        Name of the argument, for the error.
+
+    Raises
+    ------
+    ValueError
+        If the range of a column is within 1e-9 of its largest absolute value.
     """
     values = frame.to_numpy()
     spread = values.max(axis=0) - values.min(axis=0)
@@ -154,7 +239,20 @@ def check_varying(frame: pd.DataFrame, name: str) -> None:
 
 
 def check_magnitude(frame: pd.DataFrame, name: str) -> None:
-    """Raise if squares of a column overflow or vanish in double precision, naming it."""
+    """Raise if squares of a column overflow or vanish in double precision, naming it.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Numbers, as from `as_frame`.
+    name : str
+        Name of the argument, for the error.
+
+    Raises
+    ------
+    ValueError
+        If the largest absolute value of a column is above 1e100, or below 1e-100 but not zero.
+    """
     values = np.abs(frame.to_numpy()).max(axis=0)
     beyond = (values > _LARGEST) | ((values > 0) & (values < 1 / _LARGEST))
     if beyond.any():
@@ -166,7 +264,25 @@ def check_magnitude(frame: pd.DataFrame, name: str) -> None:
 
 
 def check_covariance(covariance: ArrayLike, name: str = "covariance") -> np.ndarray:
-    """Return a finite, symmetric float matrix or raise."""
+    """Return a finite, symmetric float matrix or raise.
+
+    Parameters
+    ----------
+    covariance : array-like of shape (n_features, n_features)
+        The matrix; positive definite or not.
+    name : str, default="covariance"
+        Name of the argument, for the errors.
+
+    Returns
+    -------
+    ndarray of shape (n_features, n_features)
+        Float64, as it was given: symmetric up to 1e-8 of its largest entry.
+
+    Raises
+    ------
+    ValueError
+        If it is not square, finite and symmetric.
+    """
     frame = as_frame(covariance, name, min_rows=1)
     matrix = frame.to_numpy()
     if matrix.shape[0] != matrix.shape[1]:
@@ -182,7 +298,25 @@ def check_covariance(covariance: ArrayLike, name: str = "covariance") -> np.ndar
 
 
 def check_probabilities(q: ArrayLike, name: str = "q") -> np.ndarray:
-    """Return strictly increasing probabilities inside (0, 1) or raise."""
+    """Return strictly increasing probabilities inside (0, 1) or raise.
+
+    Parameters
+    ----------
+    q : float or array-like of shape (n_levels,)
+        Probabilities.
+    name : str, default="q"
+        Name of the argument, for the error.
+
+    Returns
+    -------
+    ndarray of shape (n_levels,)
+        Float64; a number becomes an array of one.
+
+    Raises
+    ------
+    ValueError
+        If there are none, one is outside (0, 1) or they do not increase.
+    """
     q = np.atleast_1d(np.asarray(q, dtype=float))
     if q.ndim != 1 or q.size == 0 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any():
         raise ValueError(f"{name} must increase strictly inside (0, 1), got {q.tolist()}.")
@@ -190,7 +324,25 @@ def check_probabilities(q: ArrayLike, name: str = "q") -> np.ndarray:
 
 
 def check_positive_integer(value: object, name: str) -> int:
-    """Return a positive int or raise."""
+    """Return a positive int or raise.
+
+    Parameters
+    ----------
+    value : object
+        What was given. Neither a bool nor a float counts as an integer.
+    name : str
+        Name of the argument, for the error.
+
+    Returns
+    -------
+    int
+        The value.
+
+    Raises
+    ------
+    ValueError
+        If it is not an integer, or below one.
+    """
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}.")
     return int(value)
