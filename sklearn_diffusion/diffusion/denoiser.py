@@ -64,13 +64,44 @@ class Denoiser(nn.Module, ABC):
         """
 
     def score(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Gradient of the log density of `x_t`, by Tweedie's formula."""
+        """Gradient of the log density of `x_t`, by Tweedie's formula.
+
+        Parameters
+        ----------
+        x_t : Tensor of shape (..., n_features)
+            Noisy data.
+        t : Tensor, broadcastable to the shape ``(...)``
+            Times, after 0 where the noise of the schedule vanishes.
+        condition : Tensor, optional
+            What the law is conditioned on.
+
+        Returns
+        -------
+        score : Tensor of shape (..., n_features)
+        """
         return self.predict("score", x_t, t, condition)
 
     def predict(
         self, kind: Parameterization, x_t: Tensor, t: Tensor, condition: Tensor | None = None
     ) -> Tensor:
-        """Denoised estimate expressed in any parameterization."""
+        """Denoised estimate expressed in any parameterization.
+
+        Parameters
+        ----------
+        kind : {"x0", "epsilon", "score", "residual", "v", "velocity"}
+            What to express the estimate as.
+        x_t : Tensor of shape (..., n_features)
+            Noisy data.
+        t : Tensor, broadcastable to the shape ``(...)``
+            Times of `x_t`.
+        condition : Tensor, optional
+            What the law is conditioned on.
+
+        Returns
+        -------
+        target : Tensor of shape (..., n_features)
+            See `from_denoised`.
+        """
         return from_denoised(self(x_t, t, condition), kind, x_t, self.schedule, t)
 
 
@@ -136,6 +167,7 @@ class GaussianDenoiser(Denoiser):
     Parameters
     ----------
     mean : Tensor of shape (n_features,)
+        Mean m of the clean data.
     covariance : Tensor of shape (n_features, n_features)
         Symmetric positive semi-definite.
     schedule : Schedule

@@ -50,17 +50,34 @@ class DiscreteSchedule(Schedule):
 
     @property
     def t_max(self) -> float:  # type: ignore[override]
-        """Last time: the number of steps."""
+        """Last time: the number of steps.
+
+        Returns
+        -------
+        float
+        """
         return float(len(self.betas))
 
     @property
     def alphas(self) -> Tensor:
-        """Signal retention 1 - beta of each step."""
+        """Signal retention 1 - beta of each step.
+
+        Returns
+        -------
+        Tensor of shape (T,)
+            In double precision, for steps 1 to T.
+        """
         return 1 - torch.as_tensor(self.betas, dtype=torch.float64)
 
     @property
     def alpha_bars(self) -> Tensor:
-        """Cumulative signal retention after each step."""
+        """Cumulative signal retention after each step.
+
+        Returns
+        -------
+        Tensor of shape (T,)
+            In double precision, for steps 1 to T.
+        """
         return self._log_alpha_bars(torch.float64, torch.device("cpu"))[1:].exp()
 
     def _log_alpha_bars(self, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -94,7 +111,20 @@ class DiscreteSchedule(Schedule):
         return (t.ceil() - 1).clamp(0, self.t_max - 1).long()
 
     def training_times(self, u: Tensor, t_min: float = 0.0) -> Tensor:
-        """Whole steps from the one after `t_min` to the last; see `Schedule.training_times`."""
+        """Whole steps from the one after `t_min` to the last; see `Schedule.training_times`.
+
+        Parameters
+        ----------
+        u : Tensor of shape (...)
+            Uniform draws in [0, 1).
+        t_min : float, default=0.0
+            Time that the least step comes after.
+
+        Returns
+        -------
+        t : Tensor of shape (...)
+            Step numbers, in the dtype of `u`.
+        """
         first = math.floor(t_min)
         n_steps = self.t_max - first
         return (first + 1 + (u * n_steps).floor()).clamp(max=self.t_max)
@@ -140,7 +170,13 @@ class LinearSchedule(DiscreteSchedule):
 
     @property
     def betas(self) -> Tensor:  # type: ignore[override]
-        """Rates of the steps, shape (n_steps,)."""
+        """Rates of the steps.
+
+        Returns
+        -------
+        Tensor of shape (n_steps,)
+            In double precision.
+        """
         _check_steps(self.n_steps)
         first = 0.1 / self.n_steps if self.beta_min is None else self.beta_min
         last = min(20 / self.n_steps, 0.999) if self.beta_max is None else self.beta_max
@@ -148,7 +184,12 @@ class LinearSchedule(DiscreteSchedule):
 
     @property
     def t_max(self) -> float:  # type: ignore[override]
-        """Last time: the number of steps."""
+        """Last time: the number of steps.
+
+        Returns
+        -------
+        float
+        """
         return float(self.n_steps)
 
     def _table_parameters(self) -> tuple:
@@ -180,7 +221,13 @@ class CosineSchedule(DiscreteSchedule):
 
     @property
     def betas(self) -> Tensor:  # type: ignore[override]
-        """Rates of the steps, shape (n_steps,)."""
+        """Rates of the steps.
+
+        Returns
+        -------
+        Tensor of shape (n_steps,)
+            In double precision.
+        """
         _check_steps(self.n_steps)
         t = torch.linspace(0, 1, self.n_steps + 1, dtype=torch.float64)
         alpha_bars = torch.cos((t + self.offset) / (1 + self.offset) * math.pi / 2) ** 2
@@ -188,7 +235,12 @@ class CosineSchedule(DiscreteSchedule):
 
     @property
     def t_max(self) -> float:  # type: ignore[override]
-        """Last time: the number of steps."""
+        """Last time: the number of steps.
+
+        Returns
+        -------
+        float
+        """
         return float(self.n_steps)
 
     def _table_parameters(self) -> tuple:

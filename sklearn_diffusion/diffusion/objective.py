@@ -47,10 +47,12 @@ def perturb(schedule: Schedule, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor
     ----------
     schedule : Schedule
         Forward process.
-    x_0, noise : Tensor of shape (..., n_features)
-        Clean data and standard normal draws.
+    x_0 : Tensor of shape (..., n_features)
+        Clean data.
     t : Tensor of shape (...)
         Times.
+    noise : Tensor of shape (..., n_features)
+        Standard normal draws.
 
     Returns
     -------
@@ -103,10 +105,12 @@ def denoising_score_matching(
     ----------
     denoiser : Denoiser
         Model.
-    x_0, noise : Tensor of shape (n, n_features)
-        Clean data and standard normal draws.
+    x_0 : Tensor of shape (n, n_features)
+        Clean data.
     t : Tensor of shape (n,)
         Positive times.
+    noise : Tensor of shape (n, n_features)
+        Standard normal draws.
     kind : {"epsilon", "score", "residual", "x0", "v"}, default="epsilon"
         Quantity whose squared error is taken, i.e. the weighting lambda(t).
     condition : Tensor of shape (n, ...), optional

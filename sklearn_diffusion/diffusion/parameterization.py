@@ -66,10 +66,12 @@ def to_denoised(
 
     Parameters
     ----------
-    output, x_t : Tensor of shape (..., n_features)
-        Network output and noisy data.
+    output : Tensor of shape (..., n_features)
+        Network output.
     kind : {"x0", "epsilon", "score", "residual", "v", "velocity"}
         What the network predicts.
+    x_t : Tensor of shape (..., n_features)
+        Noisy data.
     schedule : Schedule
         Forward process.
     t : Tensor, broadcastable to the shape ``(...)``
@@ -106,10 +108,12 @@ def from_denoised(
 
     Parameters
     ----------
-    x_0, x_t : Tensor of shape (..., n_features)
-        Clean (or denoised) and noisy data.
+    x_0 : Tensor of shape (..., n_features)
+        Clean (or denoised) data.
     kind : {"x0", "epsilon", "score", "residual", "v", "velocity"}
         What the network predicts.
+    x_t : Tensor of shape (..., n_features)
+        Noisy data.
     schedule : Schedule
         Forward process.
     t : Tensor, broadcastable to the shape ``(...)``

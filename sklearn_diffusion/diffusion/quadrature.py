@@ -57,13 +57,41 @@ CHUNK = 256
 
 
 def gauss_hermite(n_nodes: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights for expectations over a standard normal variable."""
+    """Nodes and weights for expectations over a standard normal variable.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes; polynomials of degree up to ``2 n_nodes - 1`` are integrated exactly.
+
+    Returns
+    -------
+    nodes : Tensor of shape (n_nodes,)
+        In double precision.
+    weights : Tensor of shape (n_nodes,)
+        They sum to one.
+    """
     nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
     return torch.from_numpy(nodes), torch.from_numpy(weights / weights.sum())
 
 
 def gauss_legendre(n_nodes: int, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """Nodes and weights for averages over the interval [low, high]; the weights sum to one."""
+    """Nodes and weights for averages over an interval.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes; polynomials of degree up to ``2 n_nodes - 1`` are integrated exactly.
+    low, high : float
+        Ends of the interval.
+
+    Returns
+    -------
+    nodes : Tensor of shape (n_nodes,)
+        Increasing, inside the interval, in double precision.
+    weights : Tensor of shape (n_nodes,)
+        They sum to one.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
     nodes = low + (high - low) * (nodes + 1) / 2
     return torch.from_numpy(nodes), torch.from_numpy(weights / 2)
@@ -107,11 +135,27 @@ class Units(ABC):
             Their common covariance.
         weights : Tensor of shape (n,)
             Weights of the rows; they sum to one.
+
+        Returns
+        -------
+        HiddenMoments
+            The Gram matrix and the slope averaged over the rows, the mean of each row.
         """
 
 
 def tanh(u: Tensor) -> Tensor:
-    """Hyperbolic tangent by way of torch's sigmoid, which is several times as fast on a CPU."""
+    """Hyperbolic tangent by way of torch's sigmoid, which is several times as fast on a CPU.
+
+    Parameters
+    ----------
+    u : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `u`.
+    """
     return 2 * torch.sigmoid(2 * u) - 1
 
 

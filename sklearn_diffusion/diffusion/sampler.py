@@ -69,7 +69,13 @@ class Denoise:
 
     @property
     def schedule(self) -> Schedule:
-        """Forward process."""
+        """Forward process.
+
+        Returns
+        -------
+        Schedule
+            That of the denoiser.
+        """
         return self.denoiser.schedule
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
@@ -78,7 +84,19 @@ class Denoise:
         return x_0 if self.bound is None else x_0.clamp(-self.bound, self.bound)
 
     def score(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """Gradient of the log density of x_t, by Tweedie's formula, shape (..., n_features)."""
+        """Gradient of the log density of `x_t`, by Tweedie's formula.
+
+        Parameters
+        ----------
+        x_t : Tensor of shape (..., n_features)
+            Noisy data.
+        t : Tensor, scalar
+            Its time, with noise to speak of.
+
+        Returns
+        -------
+        score : Tensor of shape (..., n_features)
+        """
         schedule = self.schedule
         return (schedule.alpha(t) * self(x_t, t) - x_t) / schedule.sigma(t) ** 2
 
@@ -260,7 +278,7 @@ class EulerMaruyama(Sampler):
 
     ``dX = (f X - g^2 score) dt + g dW``, backwards. The power schedules are singular in t but run
     evenly in tau, so the steps are even there. Where no signal is left f is infinite, and `times`
-    refuses to start.
+    refuses to start. The parameters are those of `Sampler`.
     """
 
     fewest_steps = 16
@@ -285,7 +303,10 @@ class EulerMaruyama(Sampler):
 
 
 class DDPM(Sampler):
-    """Ancestral sampling: the posterior step with x_0 replaced by its estimate."""
+    """Ancestral sampling: the posterior step with x_0 replaced by its estimate.
+
+    The parameters are those of `Sampler`.
+    """
 
     fewest_steps = 24
 
@@ -303,8 +324,12 @@ class DDIM(Sampler):
         Number of steps.
     eta : float, default=0.0
         Share of the posterior's noise: 0 is deterministic, 1 is DDPM.
-    t_min, spacing, clip_denoised
-        See `Sampler`.
+    t_min : float, default=0.0
+        Where to stop.
+    spacing : {"clock", "log_snr"}, default=None
+        Grid of times; None is "log_snr". See `Sampler`.
+    clip_denoised : float, default=None
+        Bound on the denoised estimates; None is off.
     """
 
     default_spacing: Spacing = "log_snr"
@@ -354,8 +379,12 @@ class Multistep(Sampler):
     ----------
     n_steps : int, default=20
         Number of steps, each with one evaluation of the denoiser.
-    t_min, spacing, clip_denoised
-        See `Sampler`.
+    t_min : float, default=0.0
+        Where to stop.
+    spacing : {"clock", "log_snr"}, default=None
+        Grid of times; None is "log_snr". See `Sampler`.
+    clip_denoised : float, default=None
+        Bound on the denoised estimates; None is off.
     """
 
     default_spacing: Spacing = "log_snr"
@@ -401,8 +430,10 @@ class Heun(Sampler):
         The grid is even in :math:`\hat\sigma^{1/\rho}`: large values spend steps on little noise.
     sigma_min, sigma_max : float, default=0.002 and 80.0
         Ends of the grid before the last step, as far as the schedule goes.
-    t_min, clip_denoised
-        See `Sampler`.
+    t_min : float, default=0.0
+        Where to stop.
+    clip_denoised : float, default=None
+        Bound on the denoised estimates; None is off.
 
     Raises
     ------

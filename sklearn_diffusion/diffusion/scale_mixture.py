@@ -64,7 +64,13 @@ class ScaleMixture(BaseEstimator):
         self.pooled_rows = pooled_rows
 
     def scales(self) -> Tensor:
-        """Variances of the components, shape (n_scales,)."""
+        """Variances of the components.
+
+        Returns
+        -------
+        Tensor of shape (n_scales,)
+            From `low` to `high` in equal steps of the logarithm, in double precision.
+        """
         ends = math.log(self.low), math.log(self.high)
         return torch.linspace(*ends, self.n_scales, dtype=torch.float64).exp()
 

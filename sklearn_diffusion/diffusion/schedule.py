@@ -59,6 +59,12 @@ class Schedule(BaseEstimator, ABC):
     ----------
     t_max : float
         Last time of the process, where the data are (nearly) pure noise.
+
+    Notes
+    -----
+    A function of time takes a Tensor of shape ``(...)`` and says the shape of what it returns, in
+    the times' dtype and on their device; k is 1, or n_features where coordinates have rates of
+    their own.
     """
 
     t_max: float
@@ -86,9 +92,14 @@ class Schedule(BaseEstimator, ABC):
 
     @property
     def prior_variance(self) -> Tensor:
-        """Variance of the distribution from which the reverse process starts, shape ``(k,)``.
+        """Variance of the distribution from which the reverse process starts.
 
         That of the noisy data at the last time, if the data have unit variance.
+
+        Returns
+        -------
+        Tensor of shape (k,)
+            In double precision.
         """
         return self.marginal_variance(torch.tensor(self.t_max, dtype=torch.float64))
 
@@ -114,10 +125,20 @@ class Schedule(BaseEstimator, ABC):
         return self.time_at_clock(low + (high - low) * u)
 
     def clock(self, t: Tensor) -> Tensor:
-        """Time in which the process runs at an even pace, shape ``(...)``.
+        """Time in which the process runs at an even pace.
 
         Steps of equal length on the clock are what an Euler scheme wants: the singular power
         schedules override this with the time change tau of paper B, eq. (39).
+
+        Parameters
+        ----------
+        t : Tensor of shape (...)
+            Times.
+
+        Returns
+        -------
+        u : Tensor of shape (...)
+            Increasing in time.
         """
         return t
 
@@ -134,9 +155,19 @@ class Schedule(BaseEstimator, ABC):
         return 2 * (self.alpha(t).log() - self.sigma(t).log())
 
     def time_at_log_snr(self, log_snr: Tensor) -> Tensor:
-        """Time at which the mean log-SNR over coordinates takes the given values, shape ``(...)``.
+        """Time at which the mean log-SNR over coordinates takes the given values.
 
         The log-SNR decreases in time, so bisection on the clock inverts any schedule.
+
+        Parameters
+        ----------
+        log_snr : Tensor of shape (...)
+            Natural logarithms of alpha^2 / sigma^2.
+
+        Returns
+        -------
+        t : Tensor of shape (...)
+            In [0, t_max]; values beyond those of the schedule give the nearer end.
         """
         ends = log_snr.new_tensor([0.0, self.t_max])
         low, high = (u.expand_as(log_snr) for u in self.clock(ends))
@@ -259,7 +290,13 @@ class PowerSchedule(Schedule):
 
     @property
     def t_max(self) -> float:
-        """Last time: the parameter, or what None stands for."""
+        """Last time: the parameter, or what None stands for.
+
+        Returns
+        -------
+        float
+            In (0, 1).
+        """
         return self._default_t_max() if self._t_max is None else float(self._t_max)
 
     @t_max.setter
@@ -267,7 +304,18 @@ class PowerSchedule(Schedule):
         self._t_max = t_max
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters as they were given, `t_max` None included."""
+        """Parameters as they were given, `t_max` None included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Without effect: no parameter is an estimator.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
         return {**super().get_params(deep=deep), "t_max": self._t_max}
 
     def _validate_params(self) -> None:
@@ -322,7 +370,8 @@ class VariancePreserving(PowerSchedule):
     r"""Variance-preserving process, paper B, section 4.1, eqs. (37)-(46).
 
     :math:`dX = -\beta X / 2 \, dt + \sqrt\beta \, dW`, so that
-    :math:`\alpha = e^{-\tau/2}` and :math:`\sigma^2 = 1 - e^{-\tau}`.
+    :math:`\alpha = e^{-\tau/2}` and :math:`\sigma^2 = 1 - e^{-\tau}`. The parameters are those of
+    `PowerSchedule`.
     """
 
     def sigma(self, t: Tensor) -> Tensor:
@@ -338,6 +387,7 @@ class SubVariancePreserving(PowerSchedule):
     :math:`dX = -\beta X / 2 \, dt + \sqrt{\beta (1 - e^{-2 \tau})} \, dW`, so that
     :math:`\alpha = e^{-\tau/2}` and :math:`\sigma = 1 - e^{-\tau}`. (Eq. (54) of the paper prints
     the mean as :math:`x_0 e^{-\tau}`; its own eq. (52) gives :math:`x_0 e^{-\tau/2}`.)
+    The parameters are those of `PowerSchedule`.
     """
 
     def sigma(self, t: Tensor) -> Tensor:
@@ -382,7 +432,7 @@ class VarianceExploding(Schedule):
             raise ValueError(f"t_max must be positive, got {self.t_max}.")
 
     def tau(self, t: Tensor) -> Tensor:
-        """Variance added by time t, the time change of paper B, eqs. (62)-(64)."""
+        """Variance added by time t, as in paper B, eqs. (62)-(64), shape ``(..., k)``."""
         return torch.expm1(t * math.log(self.a))[..., None] * _positive_rates(self.b).to(t)
 
     def alpha(self, t: Tensor) -> Tensor:
