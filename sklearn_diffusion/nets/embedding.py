@@ -53,7 +53,18 @@ class SinusoidalEmbedding(nn.Module):
         self.register_buffer("frequencies", exponents.exp())
 
     def forward(self, t: Tensor) -> Tensor:
-        """Embed scaled times of shape ``(...)`` as ``(..., n_features)``."""
+        """Embed scaled times.
+
+        Parameters
+        ----------
+        t : Tensor of shape (...)
+            Times, scaled to [0, 1].
+
+        Returns
+        -------
+        Tensor of shape (..., n_features)
+            Sines, then cosines.
+        """
         angles = t[..., None] * self.frequencies.to(t)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
@@ -91,7 +102,9 @@ class FiLM(nn.Module):
         Parameters
         ----------
         features : Tensor of shape (n, n_channels, ...)
+            What to modulate, channel by channel.
         context : Tensor of shape (n, n_context)
+            What decides the scales and the shifts.
 
         Returns
         -------
@@ -104,7 +117,17 @@ class FiLM(nn.Module):
 
 
 def perceptron(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers from each width to the next, every one followed by SiLU."""
+    """Linear layers from each width to the next, every one followed by SiLU.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Number of inputs, then of each layer's outputs.
+
+    Returns
+    -------
+    Sequential
+    """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), nn.SiLU()]

@@ -72,7 +72,18 @@ class HiddenLayerNetwork(nn.Module):
         self.output = nn.Parameter(torch.zeros(len(nodes), n_features, n_hidden, dtype=dtype))
 
     def interpolation(self, t: Tensor) -> Tensor:
-        """Weights of the nodes at scaled times, shape ``(..., n_nodes)``; each row sums to one."""
+        """Weights of the nodes at scaled times, by linear interpolation.
+
+        Parameters
+        ----------
+        t : Tensor of shape (...)
+            Times, scaled to [0, 1]. Beyond the outermost nodes the outermost counts.
+
+        Returns
+        -------
+        Tensor of shape (..., n_nodes)
+            They sum to one over the nodes.
+        """
         if len(self.nodes) == 1:
             return torch.ones_like(t)[..., None]
         t = t.clamp(self.nodes[0], self.nodes[-1])

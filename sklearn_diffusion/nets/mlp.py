@@ -77,6 +77,7 @@ class FiLMMLP(nn.Module):
         t : Tensor, broadcastable to the shape ``(...)``
             Times, scaled to [0, 1].
         condition : Tensor, broadcastable to the shape ``(..., n_condition)``, optional
+            Condition features; may be left out where `n_condition` is 0.
 
         Returns
         -------

@@ -17,7 +17,15 @@ __all__ = ["ConditionalUNet"]
 
 
 class ConvBlock(nn.Module):
-    """Two 3 x 3 convolutions that keep the size, then FiLM."""
+    """Two 3 x 3 convolutions that keep the size, then FiLM.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Number of channels before and after.
+    n_context : int
+        Number of context features.
+    """
 
     def __init__(self, n_in: int, n_out: int, n_context: int):
         super().__init__()

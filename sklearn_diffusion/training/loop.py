@@ -175,8 +175,14 @@ def train_denoiser(
         Weights of the rows; equal by default.
     n_validation : int, default=0
         Number of last rows to validate on instead of training on them.
-    max_epochs, batch_size, lr, weight_decay
-        Passes over the data, rows per step, and the parameters of AdamW.
+    max_epochs : int, default=100
+        Largest number of passes over the data.
+    batch_size : int, default=64
+        Rows per step.
+    lr : float, default=1e-3
+        Learning rate of AdamW.
+    weight_decay : float, default=0.01
+        Weight decay of AdamW.
     clip_norm : float, optional
         Largest norm of the gradient.
     ema_decay : float, optional
@@ -335,8 +341,16 @@ def fit_monte_carlo(
         Standardised data.
     weights : Tensor of shape (n,)
         Weights of the rows.
-    max_epochs, batch_size, lr, callbacks, verbose
-        See `train_denoiser`.
+    max_epochs : int
+        Number of passes over the data.
+    batch_size : int
+        Rows per step.
+    lr : float
+        Learning rate of AdamW, without weight decay.
+    callbacks : list, optional
+        Further skorch callbacks.
+    verbose : int, default=0
+        1 prints a line per epoch.
 
     Returns
     -------

@@ -91,7 +91,13 @@ class QuadratureObjective:
 
     @torch.no_grad()
     def loss(self) -> float:
-        """Loss of the network as it stands."""
+        """Loss of the network as it stands.
+
+        Returns
+        -------
+        float
+            Weighted sum over the times of the expected squared error, summed over features.
+        """
         layers: Tensor = self.network.output
         if len(self.network.nodes) > 1:
             share = self.network.interpolation(self.times / self.schedule.t_max).to(layers)
@@ -102,7 +108,13 @@ class QuadratureObjective:
 
     @torch.no_grad()
     def solve_output(self) -> float:
-        """Put the best output layer into the network, in closed form; return the loss."""
+        """Put the best output layer into the network, in closed form.
+
+        Returns
+        -------
+        float
+            Loss of the network with that layer, as `loss` measures it.
+        """
         losses = self._losses()
         layers = self._layers(losses)
         loss = float(self._total(losses, layers))
