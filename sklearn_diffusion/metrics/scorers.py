@@ -54,7 +54,12 @@ SCORERS: MappingProxyType[str, Scorer] = MappingProxyType(
 
 
 def get_scorer_names() -> list[str]:
-    """Names that `get_scorer` knows, sorted."""
+    """Names that `get_scorer` knows, sorted.
+
+    Returns
+    -------
+    list of str
+    """
     return sorted(SCORERS)
 
 
@@ -135,7 +140,13 @@ def register_scorers() -> None:
 
 
 def unsupported() -> RuntimeError:
-    """Error for a scikit-learn whose table of scorers is out of reach."""
+    """Error for a scikit-learn whose table of scorers is out of reach.
+
+    Returns
+    -------
+    RuntimeError
+        To be raised by the caller.
+    """
     return RuntimeError(
         "This version of scikit-learn takes no further scorer names: "
         "pass scoring=sklearn_diffusion.metrics.get_scorer(name)."

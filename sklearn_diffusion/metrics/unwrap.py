@@ -37,13 +37,36 @@ class Unwrapped:
     target: tuple[Any, ...] = field(default=())
 
     def transform(self, X: ArrayLike) -> Any:
-        """Input of the model."""
+        """Turn the input of the whole into the input of the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            What the meta-estimator is given.
+
+        Returns
+        -------
+        array-like of shape (n_samples, n_features of the model)
+            Whatever the last step returns; `X` itself where no step stands before the model.
+        """
         for step in self.before:
             X = step.transform(X)
         return X
 
     def original(self, rows: ArrayLike, steps: tuple[Any, ...]) -> NDArray:
-        """Rows (..., n_features) that come out of some steps, in the units that went in.
+        """Turn rows that come out of some steps into the units that went in.
+
+        Parameters
+        ----------
+        rows : array-like of shape (..., n_features)
+            What the last step returns, or what a model says in its units.
+        steps : tuple of transformer
+            Fitted steps in the order in which data go through them: `before` or `target`.
+
+        Returns
+        -------
+        ndarray of shape (..., n_features_in)
+            Float64, with as many columns as the first step takes.
 
         Raises
         ------

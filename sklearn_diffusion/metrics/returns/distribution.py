@@ -78,6 +78,11 @@ class CramerVonMisesResult:
 
         About ``1 - significance`` is expected when both samples follow one law, though portfolios
         share their assets, so that a single pair of samples may land well away from it.
+
+        Returns
+        -------
+        float
+            In [0, 1].
         """
         return float(np.mean(self.pvalue > self.significance))
 
@@ -143,7 +148,29 @@ def portfolio_weights(
     n_portfolios: int,
     rng: np.random.RandomState,
 ) -> np.ndarray:
-    """Turn the `portfolios` argument of a metric into weights (n_portfolios, n_assets)."""
+    """Turn the `portfolios` argument of a metric into weights.
+
+    Parameters
+    ----------
+    portfolios : {"marginals", "long_only", "long_short"} or array-like
+        Each asset alone, random portfolios, or weights of shape (n_portfolios, n_assets).
+    real : DataFrame of shape (n_real, n_assets)
+        Real returns, whose standard deviations scale long-short portfolios.
+    n_portfolios : int
+        Number of random portfolios.
+    rng : RandomState
+        Source of their weights.
+
+    Returns
+    -------
+    ndarray of shape (n_portfolios, n_assets)
+        The identity for ``"marginals"``.
+
+    Raises
+    ------
+    ValueError
+        If `portfolios` is an unknown name, or not finite weights of as many assets.
+    """
     n_assets = real.shape[1]
     if isinstance(portfolios, str):
         if portfolios == "marginals":
@@ -170,7 +197,22 @@ def portfolio_weights(
 
 
 def match_size(synthetic: np.ndarray, n_rows: int, rng: np.random.RandomState) -> np.ndarray:
-    """Return `n_rows` random synthetic rows, or all of them when there are no more than that."""
+    """Return `n_rows` random synthetic rows, or all of them when there are no more than that.
+
+    Parameters
+    ----------
+    synthetic : ndarray of shape (n_synthetic, n_assets)
+        Draws from the model.
+    n_rows : int
+        Number of rows to keep.
+    rng : RandomState
+        Source of the choice.
+
+    Returns
+    -------
+    ndarray of shape (min(n_rows, n_synthetic), n_assets)
+        Without repetition.
+    """
     if len(synthetic) <= n_rows:
         return synthetic
     return synthetic[rng.permutation(len(synthetic))[:n_rows]]
@@ -286,7 +328,24 @@ def correlation_error(
 
 
 def correlation(frame: pd.DataFrame, name: str) -> np.ndarray:
-    """Correlation matrix of a frame without constant columns."""
+    """Correlation matrix of a frame without constant columns.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_assets)
+        Returns.
+    name : str
+        Name of the argument, for the error.
+
+    Returns
+    -------
+    ndarray of shape (n_assets, n_assets)
+
+    Raises
+    ------
+    ValueError
+        If a column is constant.
+    """
     check_varying(frame, name)
     return np.corrcoef(frame.to_numpy(), rowvar=False)
 
@@ -369,6 +428,19 @@ def energy_distance(real: ArrayLike, synthetic: ArrayLike) -> float:
 
 
 def mean_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Mean Euclidean distance over all pairs of rows."""
+    """Mean Euclidean distance over all pairs of rows.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, n_features)
+        Rows of one sample.
+    y : ndarray of shape (m, n_features)
+        Rows of the other.
+
+    Returns
+    -------
+    float
+        Over n m pairs; those of a row with itself count where `x` is `y`.
+    """
     total = sum(chunk.sum() for chunk in pairwise_distances_chunked(x, y, working_memory=64))
     return total / (len(x) * len(y))

@@ -253,7 +253,31 @@ def walk_forward_minimum_variance(
 def rebalance_days(
     n_days: int, window: int, step: int, first: int | None, last: int | None
 ) -> list[int]:
-    """Rows at which portfolios are formed; each is the first day held."""
+    """Rows at which portfolios are formed; each is the first day held.
+
+    Parameters
+    ----------
+    n_days : int
+        Number of days in all.
+    window : int
+        Days that each fit sees, at least 2.
+    step : int
+        Days between rebalances.
+    first : int or None
+        Row of the first day held, not less than `window`, which is what None means.
+    last : int or None
+        Only the last so many rebalances. None means all.
+
+    Returns
+    -------
+    list of int
+        Increasing, with `step` days to hold from each.
+
+    Raises
+    ------
+    ValueError
+        If a number is impossible, or the days are too few for one rebalance.
+    """
     check_positive_integer(step, "step")
     if check_positive_integer(window, "window") < 2:
         raise ValueError("window must be at least 2.")
@@ -269,7 +293,26 @@ def rebalance_days(
 
 
 def choose_reference(estimators: Mapping[str, Any], reference: str | None) -> str:
-    """Name of the estimator that relative volatilities refer to."""
+    """Name of the estimator that relative volatilities refer to.
+
+    Parameters
+    ----------
+    estimators : mapping of str to estimator or callable
+        What is compared.
+    reference : str or None
+        The user's choice; None is ``"LedoitWolf"`` where there is one, otherwise the first.
+
+    Returns
+    -------
+    str
+        A name in `estimators`.
+
+    Raises
+    ------
+    ValueError
+        If there are no estimators, one can be neither fitted nor called, or the name is not
+        among them.
+    """
     if not estimators:
         raise ValueError("estimators must name at least one estimator.")
     unusable = [
@@ -289,7 +332,21 @@ def choose_reference(estimators: Mapping[str, Any], reference: str | None) -> st
 def fit_covariance(
     estimator: BaseEstimator | Callable[[Any], ArrayLike], window: pd.DataFrame | np.ndarray
 ) -> np.ndarray:
-    """Covariance of a window by a fresh clone of an estimator, or by a function."""
+    """Covariance of a window by a fresh clone of an estimator, or by a function.
+
+    Parameters
+    ----------
+    estimator : estimator or callable
+        Covariance estimator with ``fit(X)`` and ``covariance_``, or a function from a window to
+        a matrix.
+    window : DataFrame or ndarray of shape (window, n_assets)
+        Returns to fit on.
+
+    Returns
+    -------
+    ndarray of shape (n_assets, n_assets)
+        Float64, as the estimator has it: not checked.
+    """
     if hasattr(estimator, "fit"):
         return np.asarray(clone(estimator).fit(window).covariance_, dtype=float)
     return np.asarray(estimator(window), dtype=float)
@@ -298,7 +355,19 @@ def fit_covariance(
 def report_progress(
     done: int, total: int, callback: Callable[[int, int], object] | None, verbose: int
 ) -> None:
-    """Tell the caller, in the ways asked for, how far the backtest is."""
+    """Tell the caller, in the ways asked for, how far the backtest is.
+
+    Parameters
+    ----------
+    done : int
+        Number of rebalances done.
+    total : int
+        Number of rebalances to do in all.
+    callback : callable or None
+        Called as ``callback(done, total)``.
+    verbose : int
+        0 prints nothing; 1 prints about twenty times, 2 at every rebalance.
+    """
     if callback is not None:
         callback(done, total)
     every = 1 if verbose > 1 else max(1, total // 20)

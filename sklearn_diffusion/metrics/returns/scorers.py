@@ -140,7 +140,22 @@ def _samples(estimator: Any, n_samples: int) -> np.ndarray:
 def pass_rate(
     estimator: Any, X: ArrayLike, portfolios: Literal["marginals", "long_short"]
 ) -> float:
-    """Cramer-von Mises pass rate of as many samples as `X` has rows."""
+    """Cramer-von Mises pass rate of as many samples as `X` has rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``sample(n_samples, random_state=...)``.
+    X : array-like of shape (n_days, n_assets)
+        Held-out returns.
+    portfolios : {"marginals", "long_short"}
+        What `cramer_von_mises` tests: each asset alone, or 200 random portfolios.
+
+    Returns
+    -------
+    float
+        In [0, 1]; seeds are fixed.
+    """
     returns = as_frame(X, "X")
     samples = _samples(estimator, len(returns))
     return cramer_von_mises(

@@ -154,7 +154,22 @@ def tail_table(
 
 
 def tail_figures(values: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quantiles and expected shortfalls, each (n_levels, n_columns)."""
+    """Quantiles and expected shortfalls of each column.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_columns)
+        Returns.
+    q : ndarray of shape (n_levels,)
+        Probabilities; those above one half are of the upper tail.
+
+    Returns
+    -------
+    quantile : ndarray of shape (n_levels, n_columns)
+        In the unit of the returns.
+    shortfall : ndarray of shape (n_levels, n_columns)
+        Mean of the returns at the quantile or beyond it.
+    """
     quantile = np.quantile(values, q, axis=0)
     shortfall = np.empty_like(quantile)
     for i, level in enumerate(q):

@@ -25,7 +25,31 @@ __all__ = [
 def as_truth_and_samples(
     y_true: ArrayLike, samples: ArrayLike, mask: ArrayLike | None, log: bool
 ) -> tuple[NDArray, NDArray]:
-    """Return truths and samples as float arrays, in logs on request where they are traded."""
+    """Return truths and samples as float arrays, in logs on request where they are traded.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_days, n_cells)
+        Real volatilities.
+    samples : array-like of shape (n_samples, n_days, n_cells)
+        Scenarios, at least two.
+    mask : array-like of bool of shape (n_days, n_cells) or None
+        Cells that are traded; None is all. The others need not be positive.
+    log : bool
+        Whether to return logarithms, which are 0 where nothing is traded.
+
+    Returns
+    -------
+    truth : ndarray of shape (n_days, n_cells)
+        Float64.
+    scenarios : ndarray of shape (n_samples, n_days, n_cells)
+        Float64.
+
+    Raises
+    ------
+    ValueError
+        If shapes or labels do not fit, or a traded volatility is not positive and finite.
+    """
     truth, scenarios = as_truth(y_true), as_floats(samples, "samples")
     if scenarios.ndim != 3 or scenarios.shape[1:] != truth.shape or len(scenarios) < 2:
         raise ValueError(
@@ -42,7 +66,23 @@ def as_truth_and_samples(
 
 
 def as_truth(y_true: ArrayLike) -> NDArray:
-    """Return truths as a float matrix."""
+    """Return truths as a float matrix.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_days, n_cells)
+        Real volatilities.
+
+    Returns
+    -------
+    ndarray of shape (n_days, n_cells)
+        Float64.
+
+    Raises
+    ------
+    ValueError
+        If they are not numbers or not a matrix.
+    """
     truth = as_floats(y_true, "y_true")
     if truth.ndim != 2:
         raise ValueError(f"y_true must be of shape (n_days, n_cells), got {truth.shape}.")
@@ -50,7 +90,25 @@ def as_truth(y_true: ArrayLike) -> NDArray:
 
 
 def as_floats(values: ArrayLike, name: str) -> NDArray:
-    """Return values as floats, or raise if something would be lost."""
+    """Return values as floats, or raise if something would be lost.
+
+    Parameters
+    ----------
+    values : array-like
+        As given by the user.
+    name : str
+        Name of the argument, for the error.
+
+    Returns
+    -------
+    ndarray
+        Float64, of the shape of `values`.
+
+    Raises
+    ------
+    ValueError
+        If they are no numbers, complex, masked or sparse.
+    """
     check_plain(values, name)
     try:
         return np.asarray(values, dtype=np.float64)
@@ -60,6 +118,15 @@ def as_floats(values: ArrayLike, name: str) -> NDArray:
 
 def check_same_labels(y_true: ArrayLike, other: ArrayLike, name: str) -> None:
     """Raise unless the labels of two tables agree, where both have some.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_days, n_cells)
+        Real volatilities.
+    other : array-like of shape (n_days, n_cells)
+        A table of the same days and cells. Labels are compared where both are DataFrames.
+    name : str
+        Name of the argument that `other` was.
 
     Raises
     ------
@@ -81,7 +148,25 @@ def check_same_labels(y_true: ArrayLike, other: ArrayLike, name: str) -> None:
 
 
 def as_mask(like: ArrayLike, mask: ArrayLike | None) -> NDArray:
-    """Return a mask, all True by default, or raise if it does not fit or leaves nothing."""
+    """Return a mask, all True by default, or raise if it does not fit or leaves nothing.
+
+    Parameters
+    ----------
+    like : array-like
+        What the mask is for. Where both are DataFrames, their labels have to agree.
+    mask : array-like of bool of the shape of `like` or None
+        Cells to count; None is all.
+
+    Returns
+    -------
+    ndarray of bool
+        Of the shape of `like`.
+
+    Raises
+    ------
+    ValueError
+        If the mask is not boolean, has another shape or other labels, or is False throughout.
+    """
     shape = np.shape(like)
     if mask is None:
         return np.ones(shape, dtype=bool)
@@ -97,14 +182,41 @@ def as_mask(like: ArrayLike, mask: ArrayLike | None) -> NDArray:
 
 
 def daily_mean(values: NDArray, traded: NDArray) -> NDArray:
-    """Average each row over its traded cells; NaN where there are none."""
+    """Average each row over its traded cells; NaN where there are none.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_days, n_cells)
+        What to average. Cells that are not traded may hold anything.
+    traded : ndarray of bool, shape (n_days, n_cells)
+        Cells to count.
+
+    Returns
+    -------
+    ndarray of shape (n_days,)
+    """
     counts = traded.sum(axis=1)
     totals = np.where(traded, values, 0).sum(axis=1)
     return np.divide(totals, counts, where=counts > 0, out=np.full(len(totals), np.nan))
 
 
 def check_shape(truth: NDArray, other: NDArray, name: str) -> None:
-    """Raise unless a forecast has the shape of the truths."""
+    """Raise unless a forecast has the shape of the truths.
+
+    Parameters
+    ----------
+    truth : ndarray of shape (n_days, n_cells)
+        Real volatilities.
+    other : ndarray
+        The forecast.
+    name : str
+        Name of the argument that it was.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
     if other.shape != truth.shape:
         raise ValueError(f"{name} has shape {other.shape}, y_true has {truth.shape}.")
 
@@ -115,6 +227,22 @@ def check_positive(
     """Raise unless every traded value is a positive, finite volatility, naming the first.
 
     Day and cell are named by position, or as `labelled` names them where that is a DataFrame.
+
+    Parameters
+    ----------
+    values : ndarray of shape (..., n_days, n_cells)
+        Volatilities.
+    traded : ndarray of bool of the shape of `values`
+        Which ones to check.
+    name : str
+        Name of the argument, for the error.
+    labelled : array-like of shape (n_days, n_cells), optional
+        A table of the same days and cells.
+
+    Raises
+    ------
+    ValueError
+        If a traded value is not positive or not finite.
     """
     invalid = traded & ~(np.isfinite(values) & (values > 0))
     if not invalid.any():
@@ -130,7 +258,27 @@ def check_positive(
 
 
 def as_ends(interval: ArrayLike, mask: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
-    """Return lower ends, upper ends and the mask of intervals, or raise if they are none."""
+    """Return lower ends, upper ends and the mask of intervals, or raise if they are none.
+
+    Parameters
+    ----------
+    interval : array-like of shape (n_days, n_cells, 2)
+        Lower and upper ends.
+    mask : array-like of bool of shape (n_days, n_cells) or None
+        Cells to count; None is all.
+
+    Returns
+    -------
+    lower, upper : ndarray of shape (n_days, n_cells)
+        Float64.
+    traded : ndarray of bool, shape (n_days, n_cells)
+        The mask.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or an end that counts is NaN or on the wrong side of the other.
+    """
     ends = as_floats(interval, "interval")
     if ends.ndim != 3 or ends.shape[-1] != 2:
         raise ValueError(f"interval must be of shape (n_days, n_cells, 2), got {ends.shape}.")
