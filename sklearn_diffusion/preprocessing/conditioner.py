@@ -303,6 +303,7 @@ def segment_starts(n_days: int, dates: pd.DatetimeIndex | None, max_gap_days: fl
     Parameters
     ----------
     n_days : int
+        Number of days.
     dates : DatetimeIndex of length n_days or None
         Without dates, days count as consecutive.
     max_gap_days : float

@@ -90,12 +90,16 @@ class ForecastFeatures(NamedTuple):
     scalars: NDArray
 
     def scalar(self, name: str) -> NDArray:
-        """Return the column of one scalar, of shape (n_days,).
+        """Return the column of one scalar.
 
         Parameters
         ----------
         name : str
             One of `SCALAR_NAMES`.
+
+        Returns
+        -------
+        ndarray of shape (n_days,)
         """
         return self.scalars[:, SCALAR_NAMES.index(name)]
 

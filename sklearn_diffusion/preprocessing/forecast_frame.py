@@ -70,16 +70,16 @@ def make_forecast_frame(
     X and y are DataFrames if there are dates; both are indexed by the day on which the forecast
     is made.
 
-    Warns
-    -----
-    UserWarning
-        If gaps cost pairs.
-
     Raises
     ------
     ValueError
         If lengths or dates differ, a value is missing or not positive, dates are unsorted or
         repeated, the columns of `surfaces` are not those of the grid, or no pair can be formed.
+
+    Warns
+    -----
+    UserWarning
+        If gaps cost pairs.
 
     Examples
     --------
@@ -134,8 +134,18 @@ def make_forecast_features(
 
     Parameters
     ----------
-    surfaces, spot, vix, dates, grid, max_gap_days
-        As in `make_forecast_frame`.
+    surfaces : array-like or DataFrame of shape (n_days, n_cells) or (n_days, n_moneyness, n_tenors)
+        Implied volatilities as decimals, a day a row, in time order.
+    spot : array-like of shape (n_days,)
+        Price of the underlying, adjusted for splits.
+    vix : array-like of shape (n_days,)
+        Volatility index, in any unit.
+    dates : array-like of shape (n_days,), default=None
+        Dates of the days; by default as in `make_forecast_frame`.
+    grid : SurfaceGrid or None, default=None
+        Where the surfaces live.
+    max_gap_days : float, default=14
+        Calendar days. No lag crosses a longer gap.
 
     Returns
     -------

@@ -41,7 +41,19 @@ MAX_SMILES = 400
 
 
 class DayQuotes(NamedTuple):
-    """Quotes of one day, or of one of its expiries, sorted by tenor and moneyness."""
+    """Quotes of one day, or of one of its expiries, sorted by tenor and moneyness.
+
+    Attributes
+    ----------
+    tenor : ndarray of shape (n_quotes,)
+        Years to expiry.
+    moneyness : ndarray of shape (n_quotes,)
+        Strike over forward or spot.
+    volatility : ndarray of shape (n_quotes,)
+        Implied volatilities, as decimals.
+    vega : ndarray of shape (n_quotes,)
+        Weights of the quotes.
+    """
 
     tenor: Floats
     moneyness: Floats
@@ -49,18 +61,48 @@ class DayQuotes(NamedTuple):
     vega: Floats
 
     def where(self, keep: NDArray[np.bool_] | slice) -> DayQuotes:
-        """Return the quotes selected by a boolean array or a slice."""
+        """Return the quotes selected by a boolean array or a slice.
+
+        Parameters
+        ----------
+        keep : ndarray of bool of shape (n_quotes,), or slice
+            Which quotes to keep.
+
+        Returns
+        -------
+        DayQuotes
+            In the same order.
+        """
         return DayQuotes(*(values[keep] for values in self))
 
     def smiles(self) -> list[DayQuotes]:
-        """Return the quotes of each expiry."""
+        """Return the quotes of each expiry.
+
+        Returns
+        -------
+        list of DayQuotes
+            By increasing tenor.
+        """
         starts = np.flatnonzero(np.diff(self.tenor)) + 1
         parts = (np.split(values, starts) for values in self)
         return [DayQuotes(*smile) for smile in zip(*parts, strict=True)]
 
 
 def split_days(points: pd.DataFrame) -> Iterator[tuple[pd.Timestamp, DayQuotes]]:
-    """Iterate over the days of `CleanQuotes.points`."""
+    """Iterate over the days of `CleanQuotes.points`.
+
+    Parameters
+    ----------
+    points : DataFrame
+        One row a quote, sorted by date, tenor and moneyness.
+
+    Yields
+    ------
+    date : Timestamp
+        The day.
+    quotes : DayQuotes
+        Its quotes.
+    """
     for date, day in points.groupby("date"):
         yield date, DayQuotes(*(day[name].to_numpy() for name in DayQuotes._fields))
 
@@ -71,7 +113,9 @@ def kernel_surface(day: DayQuotes, grid: SurfaceGrid, h1: float, h2: float) -> F
     Parameters
     ----------
     day : DayQuotes
+        Quotes to smooth.
     grid : SurfaceGrid
+        Where to estimate the surface.
     h1, h2 : float
         Kernel variances in moneyness and in tenor.
 
@@ -93,7 +137,9 @@ def linear_surface(day: DayQuotes, grid: SurfaceGrid, h1: float) -> Floats:
     Parameters
     ----------
     day : DayQuotes
+        Quotes to smooth.
     grid : SurfaceGrid
+        Where to estimate the surface.
     h1 : float
         Kernel variance in log-moneyness.
 
@@ -116,7 +162,9 @@ def traded_range(day: DayQuotes, grid: SurfaceGrid) -> NDArray[np.bool_]:
     Parameters
     ----------
     day : DayQuotes
+        Its quotes.
     grid : SurfaceGrid
+        Whose cells to look at.
 
     Returns
     -------
@@ -146,6 +194,7 @@ def select_moneyness_bandwidth(days: Iterable[DayQuotes], *, linear: bool) -> fl
     Parameters
     ----------
     days : iterable of DayQuotes
+        Quotes of the training days.
     linear : bool
         Whether for `linear_surface` or for `kernel_surface`.
 
@@ -188,6 +237,7 @@ def select_tenor_bandwidth(days: Iterable[DayQuotes], h1: float) -> float:
     Parameters
     ----------
     days : iterable of DayQuotes
+        Quotes of the training days.
     h1 : float
         Kernel variance in moneyness.
 

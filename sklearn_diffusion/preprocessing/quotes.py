@@ -216,9 +216,31 @@ def clean_option_quotes(
     ----------
     quotes : DataFrame
         A table of quotes (see `check_option_quotes`).
-    moneyness, forward, volatility, rate, volatility_range, days_per_year, min_days, otm_only, \
-            drop_zero_volume, drop_zero_bid, parity_tolerance
-        As in `sklearn_diffusion.preprocessing.SurfaceSmoother`.
+    moneyness : {"forward", "spot"}, default="forward"
+        Whether moneyness is K/F, of each expiry's forward, or K/S.
+    forward : {"parity", "spot", "column"}, default="parity"
+        Forward prices from put-call parity (see `sklearn_diffusion.pricing.parity_forwards`), from
+        the column ``spot`` as S exp(rate * tau), or from a column ``forward``.
+    volatility : {"price", "column"}, default="price"
+        Implied volatilities by inverting Black's formula, or from a column ``impl_volatility``.
+    rate : float or "parity", default=0.0
+        Continuously compounded interest rate per year; "parity" infers that of each day from
+        put-call parity (see `sklearn_diffusion.pricing.parity_rates`).
+    volatility_range : (float, float), default=(0.005, 5.0)
+        Volatilities outside are left out as placeholders or errors, and counted.
+    days_per_year : float, default=365.0
+        Calendar days in a year, to turn expiries into tenors.
+    min_days : int, default=1
+        Smallest number of calendar days to expiry of a quote that counts.
+    otm_only : bool, default=True
+        Keep out-of-the-money quotes only: puts with moneyness <= 1 and calls with moneyness >= 1.
+    drop_zero_volume : bool, default=True
+        Leave out quotes without trades, if the quotes have a column ``volume``.
+    drop_zero_bid : bool, default=True
+        Leave out quotes that nobody bids for, if the quotes have a column ``bid``.
+    parity_tolerance : float or None, default=0.02
+        Leave out both sides of a strike whose own parity forward is further than this from its
+        expiry's forward, relatively. None keeps them.
 
     Returns
     -------

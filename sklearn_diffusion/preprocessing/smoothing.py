@@ -253,6 +253,11 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         ----------
         grid : SurfaceGrid, default=None
             None is the paper's 9 x 9 grid.
+
+        Returns
+        -------
+        SurfaceSmoother
+            Not fitted; moneyness is K/S.
         """
         return cls(
             SurfaceGrid.paper() if grid is None else grid,
