@@ -75,7 +75,19 @@ class ConditionalMixture:
         return replace(observed, bounded=j[order], low=low, high=high)
 
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
-        """Draw scenarios (n_samples, n_features).
+        """Draw scenarios.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of scenarios.
+        random_state : RandomState
+            Source of the draws.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            In the units of the mixture; the observed coordinates are as observed.
 
         Raises
         ------
@@ -259,7 +271,18 @@ def _choose(log_weight: np.ndarray, random_state: np.random.RandomState) -> np.n
 
 
 def log_interval_mass(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Log probability that a standard normal variable lies in [low, high], far tails included."""
+    """Log probability that a standard normal variable lies in [low, high], far tails included.
+
+    Parameters
+    ----------
+    low, high : ndarray
+        Ends of intervals, infinite where open.
+
+    Returns
+    -------
+    ndarray
+        Of the same shape; -inf for an interval without mass.
+    """
     # In the upper tail the difference of two numbers near one is taken in the lower tail instead.
     flip = low > 0
     a, b = np.where(flip, -high, low), np.where(flip, -low, high)
@@ -271,7 +294,20 @@ def log_interval_mass(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 def draw_truncated_normal(
     low: np.ndarray, high: np.ndarray, random_state: np.random.RandomState
 ) -> np.ndarray:
-    """Standard normal draws confined to [low, high], by inversion in the nearer tail."""
+    """Standard normal draws confined to [low, high], by inversion in the nearer tail.
+
+    Parameters
+    ----------
+    low, high : ndarray
+        Ends of the intervals, of the shape of the result; infinite where open.
+    random_state : RandomState
+        Source of the draws.
+
+    Returns
+    -------
+    ndarray
+        One draw for each interval.
+    """
     flip = low > 0
     a, b = np.where(flip, -high, low), np.where(flip, -low, high)
     log_a, log_b = log_ndtr(a), log_ndtr(b)

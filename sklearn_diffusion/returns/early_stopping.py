@@ -86,7 +86,13 @@ class EarlyStoppingCovariance:
     losses: np.ndarray | None
 
     def loss_by_stop_time(self) -> np.ndarray:
-        """Mean held-out loss of each stopping time, the half-lives weighted as in the average."""
+        """Mean held-out loss of each stopping time, the half-lives weighted as in the average.
+
+        Returns
+        -------
+        ndarray of shape (n_stop_times,)
+            In the order of `stop_times`; empty where nothing was left to choose.
+        """
         if self.losses is None:
             return np.array([])
         return np.average(self.losses.mean(0), axis=0, weights=self.weights.sum(1))

@@ -249,7 +249,12 @@ class KernelMixture(BaseEstimator):
         return z
 
     def shapes(self) -> np.ndarray:
-        """Noise covariance of each state, (n_states, n_features, n_features)."""
+        """Noise covariance of each state.
+
+        Returns
+        -------
+        ndarray of shape (n_states, n_features, n_features)
+        """
         return self.roots_ @ self.roots_.mT
 
     def to_denoiser(self, schedule: Schedule) -> GaussianMixtureDenoiser:

@@ -35,7 +35,19 @@ class Conditioning:
     high: np.ndarray
 
     def standardized(self, location: np.ndarray, scale: np.ndarray) -> Conditioning:
-        """The same observations in units of ``(x - location) / scale``."""
+        """The same observations in units of ``(x - location) / scale``.
+
+        Parameters
+        ----------
+        location : ndarray of shape (n_features,)
+            What to take from every coordinate.
+        scale : ndarray of shape (n_features,)
+            Positive units of the coordinates.
+
+        Returns
+        -------
+        Conditioning
+        """
         f, b = self.fixed, self.bounded
         return Conditioning(
             f,
@@ -46,13 +58,34 @@ class Conditioning:
         )
 
     def batch(self, rows: slice) -> Conditioning:
-        """The observations of some of the samples."""
+        """The observations of some of the samples.
+
+        Parameters
+        ----------
+        rows : slice
+            Which samples.
+
+        Returns
+        -------
+        Conditioning
+            The same where one row of values serves all samples.
+        """
         if len(self.values) == 1:
             return self
         return replace(self, values=self.values[rows])
 
     def holds(self, x: np.ndarray) -> np.ndarray:
-        """Which rows of `x` (n, d) lie in all intervals, shape (n,)."""
+        """Tell which samples lie in all intervals.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, n_features)
+            Samples. Their fixed coordinates are not looked at.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+        """
         inside = x[:, self.bounded]
         return np.all((inside >= self.low) & (inside <= self.high), axis=1)
 

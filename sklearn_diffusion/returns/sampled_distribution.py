@@ -55,7 +55,20 @@ class SampledDistribution:
         random_state: np.random.RandomState,
         conditioning: Conditioning | None = None,
     ) -> np.ndarray:
-        """Draw standardised returns (n_samples, n_features), by rejection given intervals.
+        """Draw standardised returns, by rejection given intervals.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of draws.
+        random_state : RandomState
+            Source of the noise.
+        conditioning : Conditioning, optional
+            Intervals in standardised units.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
 
         Raises
         ------

@@ -82,7 +82,21 @@ class ReturnsDistribution(Protocol):
         random_state: np.random.RandomState,
         conditioning: Conditioning | None = None,
     ) -> np.ndarray:
-        """Draw (n_samples, n_features), given observed coordinates in standardised units."""
+        """Draw standardised returns.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of draws.
+        random_state : RandomState
+            Source of the noise.
+        conditioning : Conditioning, optional
+            Observed coordinates, in standardised units.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+        """
 
 
 @dataclass(frozen=True)
@@ -299,8 +313,16 @@ class FromDenoiser(SampledScoreModel):
     ----------
     model : object
         With ``fit_denoiser(x_0, weights, schedule) -> Denoiser``; see `SampledScoreModel`.
-    schedule, sampler, stop_time, n_synthetic, min_acceptance
-        See `SampledScoreModel`.
+    schedule : {"vp", "sub_vp", "ve"} or Schedule, default="vp"
+        Forward process.
+    sampler : {"multistep", "euler_maruyama"} or Sampler, default="multistep"
+        Of the reverse process.
+    stop_time : float, default=0.0
+        Where the reverse process stops, in the time of the schedule.
+    n_synthetic : int, default=20000
+        Sample whose covariance is the model's.
+    min_acceptance : float, default=0.005
+        Share of scenarios that has to meet given intervals; rarer ones are refused.
 
     Examples
     --------
@@ -340,5 +362,19 @@ class FromDenoiser(SampledScoreModel):
         self.model = model
 
     def fit_denoiser(self, x_0: Tensor, weights: Tensor, schedule: Schedule) -> Denoiser:
-        """Fit the model's own denoiser; see `SampledScoreModel.fit_denoiser`."""
+        """Fit the model's own denoiser.
+
+        Parameters
+        ----------
+        x_0 : Tensor of shape (n, d)
+            Standardised returns, in double precision.
+        weights : Tensor of shape (n,)
+            Weights of the rows; they sum to one.
+        schedule : Schedule
+            Forward process.
+
+        Returns
+        -------
+        denoiser : Denoiser
+        """
         return resolve_part(self.model, "model", {}).fit_denoiser(x_0, weights, schedule)

@@ -51,7 +51,20 @@ class Spectrum:
 
     @classmethod
     def fit(cls, x: np.ndarray, weights: np.ndarray) -> Spectrum:
-        """Spectrum of weighted days (n, d), cleaned by quadratic-inverse shrinkage."""
+        """Spectrum of weighted days, cleaned by quadratic-inverse shrinkage.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, d)
+            Days, centred unless their mean is taken to be zero.
+        weights : ndarray of shape (n,)
+            Weights of the days; they sum to one.
+
+        Returns
+        -------
+        Spectrum
+            Of rank r = min(n, d).
+        """
         n, d = x.shape
         scale = np.sqrt(weights @ x**2)
         rows = x * (np.sqrt(weights)[:, None] / scale)
@@ -136,12 +149,38 @@ class Spectrum:
         return replace(self, vectors=vectors, eigenvalues=eigenvalues, level=level)
 
     def stopped(self, stop_times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Eigenvalues (n_stops, r) and the rest's (n_stops, 1) at each stopping time."""
+        """Eigenvalues of the diffusion at each stopping time.
+
+        Parameters
+        ----------
+        stop_times : ndarray of shape (n_stops,)
+            Stopping times t in [0, 1]: an eigenvalue l becomes (1 - t) l + t.
+
+        Returns
+        -------
+        stopped : ndarray of shape (n_stops, r)
+            Those of the eigenvectors.
+        rest : ndarray of shape (n_stops, 1)
+            That of the d - r other directions.
+        """
         t = stop_times[:, None]
         return (1 - t) * self.eigenvalues + t, (1 - t) * self.rest + t
 
     def held_out_losses(self, x: np.ndarray, stop_times: np.ndarray) -> np.ndarray:
-        """Gaussian loss of each stopping time on other days, per feature, shape (n_stops,)."""
+        """Gaussian loss of each stopping time on other days.
+
+        Parameters
+        ----------
+        x : ndarray of shape (m, d)
+            Other days, in the units and with the centre of those of the fit.
+        stop_times : ndarray of shape (n_stops,)
+            Stopping times in [0, 1].
+
+        Returns
+        -------
+        ndarray of shape (n_stops,)
+            Twice the negative log likelihood per day and feature, up to a constant.
+        """
         stopped, rest = self.stopped(stop_times)
         d, r = self.vectors.shape
         z = x / self.scale
@@ -153,7 +192,19 @@ class Spectrum:
         return loss / d
 
     def correlation(self, stop_times: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Weighted sum of the stopped correlations, (d, d)."""
+        """Weighted sum of the stopped correlations.
+
+        Parameters
+        ----------
+        stop_times : ndarray of shape (n_stops,)
+            Stopping times in [0, 1].
+        weights : ndarray of shape (n_stops,)
+            Weights of the stopping times.
+
+        Returns
+        -------
+        ndarray of shape (d, d)
+        """
         stopped, rest = (weights @ values for values in self.stopped(stop_times))
         correlation = (self.vectors * (stopped - rest)) @ self.vectors.T
         correlation[np.diag_indices_from(correlation)] += rest
