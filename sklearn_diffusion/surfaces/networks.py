@@ -80,7 +80,26 @@ class Perceptron(BaseEstimator):
         seed: int,
         axes: np.ndarray,
     ) -> nn.Module:
-        """Make the module; its last layer starts at zero in any case."""
+        """Make the module; its last layer starts at zero in any case.
+
+        Parameters
+        ----------
+        grid : SurfaceGrid
+            Where the surfaces live.
+        n_scalars : int
+            Number of scalar conditions.
+        zero_output : bool
+            Without effect.
+        seed : int
+            Seed of the initial weights.
+        axes : ndarray of shape (n_cells, n_cells)
+            Without effect: the targets are taken in their own coordinates.
+
+        Returns
+        -------
+        Module
+            Called as ``module(x_t, t, condition)``.
+        """
         from sklearn_diffusion.nets.mlp import FiLMMLP
 
         return FiLMMLP(
@@ -140,7 +159,26 @@ class UNet(BaseEstimator):
         seed: int,
         axes: np.ndarray,
     ) -> nn.Module:
-        """Make the module, which works on cells of the grid whatever the coordinates."""
+        """Make the module, which works on cells of the grid whatever the coordinates.
+
+        Parameters
+        ----------
+        grid : SurfaceGrid
+            Where the surfaces live.
+        n_scalars : int
+            Number of scalar conditions, which follow the three condition surfaces.
+        zero_output : bool
+            Whether the last layer starts at zero.
+        seed : int
+            Seed of the initial weights.
+        axes : ndarray of shape (n_cells, n_cells)
+            Orthogonal axes of the targets' coordinates, one per column.
+
+        Returns
+        -------
+        Module
+            Called as ``module(x_t, t, condition)``.
+        """
         import torch
 
         from sklearn_diffusion.nets.unet import ConditionalUNet

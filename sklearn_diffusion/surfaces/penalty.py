@@ -30,6 +30,7 @@ class ArbitrageExcess(nn.Module):
     Parameters
     ----------
     grid : SurfaceGrid
+        Where the surfaces live.
     rate : float, default=0.0
         Continuously compounded interest rate, a year. It does not enter the surrogate.
     form : {"price", "iv"}, default="price"
@@ -121,7 +122,19 @@ class TargetPenalty(nn.Module):
         self.register_buffer("basis", basis)
 
     def forward(self, w: Tensor, context: Tensor) -> Tensor:
-        """Measure targets (n, n_cells), shape (n,)."""
+        """Measure the surface of each target.
+
+        Parameters
+        ----------
+        w : Tensor of shape (n, n_cells)
+            Standardised targets.
+        context : Tensor of shape (n, n_cells + 1)
+            Offset and scale of each row's affine map.
+
+        Returns
+        -------
+        penalty : Tensor of shape (n,)
+        """
         offset, scale = context[:, :-1], context[:, -1:]
         return self.excess(torch.exp(offset + scale * (w @ self.basis)))
 

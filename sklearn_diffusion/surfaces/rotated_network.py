@@ -26,5 +26,19 @@ class RotatedNetwork(nn.Module):
         self.register_buffer("axes", axes)
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Output of the network, in the coordinates of the axes."""
+        """Output of the network, in the coordinates of the axes.
+
+        Parameters
+        ----------
+        x_t : Tensor of shape (..., n_cells)
+            Noisy data, in the coordinates of the axes.
+        t : Tensor, broadcastable to the shape ``(...)``
+            Times, as the network takes them.
+        condition : Tensor, optional
+            Passed to the network as it is.
+
+        Returns
+        -------
+        output : Tensor of shape (..., n_cells)
+        """
         return self.network(x_t @ self.axes.T, t, condition) @ self.axes

@@ -42,8 +42,11 @@ class AffineMap:
     Attributes
     ----------
     offset : ndarray of shape (n_days, n_cells)
+        Log volatilities of the target zero.
     scale : ndarray of shape (n_days, 1)
+        Units of the day's targets.
     basis : ndarray of shape (n_cells, n_cells)
+        Log surface of each target of one unit, one per row.
     """
 
     offset: np.ndarray
@@ -51,7 +54,23 @@ class AffineMap:
     basis: np.ndarray
 
     def to_volatility(self, w: np.ndarray) -> np.ndarray:
-        """Surfaces (..., n_days, n_cells) of targets of the same shape, in volatility units."""
+        """Turn targets into surfaces.
+
+        Parameters
+        ----------
+        w : ndarray of shape (..., n_days, n_cells)
+            Standardised targets.
+
+        Returns
+        -------
+        ndarray of shape (..., n_days, n_cells)
+            Volatilities as decimals, positive.
+
+        Raises
+        ------
+        FloatingPointError
+            If one is zero or infinite in double precision.
+        """
         with np.errstate(over="ignore"):
             surfaces = np.exp(self.offset + self.scale * (w @ self.basis))
         if not (np.isfinite(surfaces) & (surfaces > 0)).all():
@@ -78,23 +97,79 @@ class SurfaceTarget(BaseEstimator, ABC):
 
     @abstractmethod
     def fit(self, features: ForecastFeatures, targets: np.ndarray) -> SurfaceTarget:
-        """Learn from training days; `targets` (n_days, n_cells) are tomorrow's volatilities."""
+        """Learn from training days.
+
+        Parameters
+        ----------
+        features : ForecastFeatures
+            What is known on each of them.
+        targets : ndarray of shape (n_days, n_cells)
+            The next day's surfaces, in volatility units.
+
+        Returns
+        -------
+        self : SurfaceTarget
+        """
 
     @abstractmethod
     def affine(self, features: ForecastFeatures) -> AffineMap:
-        """Way back to log volatilities."""
+        """Way back to log volatilities.
+
+        Parameters
+        ----------
+        features : ForecastFeatures
+            What is known on each day.
+
+        Returns
+        -------
+        AffineMap
+            Of these days.
+        """
 
     @abstractmethod
     def scalars(self, features: ForecastFeatures) -> np.ndarray:
-        """Standardised scalar conditions for a network, (n_days, n_scalars)."""
+        """Standardised scalar conditions for a network.
+
+        Parameters
+        ----------
+        features : ForecastFeatures
+            What is known on each day.
+
+        Returns
+        -------
+        ndarray of shape (n_days, n_scalars)
+        """
 
     def encode(self, features: ForecastFeatures, targets: np.ndarray) -> np.ndarray:
-        """Standardised targets (n_days, n_cells)."""
+        """Turn surfaces into standardised targets: the inverse of `AffineMap.to_volatility`.
+
+        Parameters
+        ----------
+        features : ForecastFeatures
+            What is known on each day.
+        targets : ndarray of shape (n_days, n_cells)
+            The next day's surfaces, in volatility units.
+
+        Returns
+        -------
+        ndarray of shape (n_days, n_cells)
+        """
         way = self.affine(features)
         return np.linalg.solve(way.basis.T, ((np.log(targets) - way.offset) / way.scale).T).T
 
     def surfaces(self, features: ForecastFeatures) -> np.ndarray:
-        """Standardised log surfaces for a network: today, EWMA 5, EWMA 20, (n_days, 3 n_cells)."""
+        """Standardised log surfaces for a network.
+
+        Parameters
+        ----------
+        features : ForecastFeatures
+            What is known on each day.
+
+        Returns
+        -------
+        ndarray of shape (n_days, 3 * n_cells)
+            Today's surface, then its moving averages of span 5 and 20.
+        """
         blocks = (features.today, features.ewma_short, features.ewma_long)
         return np.hstack([(np.log(block) - self.log_mean_) / self.log_std_ for block in blocks])
 
