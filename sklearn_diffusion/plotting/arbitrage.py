@@ -138,14 +138,20 @@ class ArbitrageDisplay:
             Features.
         y : array-like or DataFrame of shape (n_days, n_cells)
             Next day's surfaces.
+        grid : SurfaceGrid
+            Where the surfaces live.
+        rate : float, default=0.0
+            Continuously compounded interest rate, a year.
         n_samples : int, default=100
             Number of scenarios.
         random_state : int, RandomState or None, default=0
             Source of the noise.
         name : str, default=None
             Name for the legend. None means the name of the class.
-        grid, rate, ax, **kwargs
-            As for `from_samples`.
+        ax : matplotlib Axes, default=None
+            Where to plot. None makes a new figure.
+        **kwargs : dict
+            Passed to `plot`.
 
         Returns
         -------

@@ -16,7 +16,17 @@ GREY = "#777777"
 
 
 def import_pyplot() -> Any:
-    """Return `matplotlib.pyplot`, or say how to install it."""
+    """Return `matplotlib.pyplot`, or say how to install it.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
     try:
         from matplotlib import pyplot
     except ImportError as error:
@@ -28,7 +38,17 @@ def import_pyplot() -> Any:
 
 
 def get_axes(ax: Axes | None) -> Axes:
-    """Return the given axes, or those of a new figure with the package's colours."""
+    """Return the given axes, or those of a new figure with the package's colours.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes or None
+        Where to plot. None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
     if ax is not None:
         return ax
     pyplot = import_pyplot()

@@ -152,12 +152,20 @@ class FanDisplay:
             Features.
         y : array-like or DataFrame of shape (n_days, n_cells)
             Next day's surfaces.
+        cell : int
+            Position of the cell in the flattened surface.
+        coverages : tuple of float, default=(0.5, 0.9)
+            Coverages of the bands.
         n_samples : int, default=500
             Number of scenarios.
         random_state : int, RandomState or None, default=0
             Source of the noise.
-        cell, coverages, grid, ax, **kwargs
-            As for `from_samples`.
+        grid : SurfaceGrid, default=None
+            Names the cell in the title.
+        ax : matplotlib Axes, default=None
+            Where to plot. None makes a new figure.
+        **kwargs : dict
+            Passed to `plot`.
 
         Returns
         -------

@@ -181,6 +181,25 @@ def check_curve(values: ArrayLike, name: str, n_iter: int | None = None) -> np.n
     """Return a one-dimensional float array, of `n_iter` values where that is given.
 
     NaN passes: a diverged training is worth seeing.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_values,)
+        The curve.
+    name : str
+        Name of the argument, for the errors.
+    n_iter : int, optional
+        Number of values that it must have; any but none by default.
+
+    Returns
+    -------
+    ndarray of shape (n_values,)
+        Float64.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, not one-dimensional or of another length.
     """
     curve = np.asarray(values, dtype=float)
     if curve.ndim != 1 or len(curve) == 0:

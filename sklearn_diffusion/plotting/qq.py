@@ -138,10 +138,17 @@ class QQDisplay:
             Number of draws.
         random_state : int, RandomState or None, default=None
             Seed of the draws.
-        columns, weights, ax, **kwargs
-            As for `from_samples`.
+        columns : list of labels or ints, default=None
+            Assets to show: labels of the DataFrame `X`, or positions. None means all, of which
+            there may be seven.
+        weights : array-like of shape (n_assets,) or (n_portfolios, n_assets), default=None
+            Show these portfolios instead of assets. The index of a DataFrame names them.
         name : str, default=None
             Name of the model for the legend. None means the name of its class.
+        ax : matplotlib Axes, default=None
+            Where to plot. None makes a new figure.
+        **kwargs : dict
+            Passed to `plot`.
 
         Returns
         -------
@@ -215,7 +222,25 @@ class QQDisplay:
 
 
 def column_positions(frame: pd.DataFrame, columns: list) -> list[int]:
-    """Positions of columns given by label or, where there is no such label, by position."""
+    """Positions of columns given by label or, where there is no such label, by position.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        The table.
+    columns : list
+        Labels, or integers from 0 on.
+
+    Returns
+    -------
+    list of int
+        In the order of `columns`.
+
+    Raises
+    ------
+    ValueError
+        If a column is neither a label nor a position.
+    """
     labels = list(frame.columns)
     positions = []
     for column in columns:
@@ -229,7 +254,25 @@ def column_positions(frame: pd.DataFrame, columns: list) -> list[int]:
 
 
 def project(weights: ArrayLike | pd.DataFrame, *frames: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
-    """Turn frames of asset returns into frames of portfolio returns."""
+    """Turn frames of asset returns into frames of portfolio returns.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_assets,) or (n_portfolios, n_assets)
+        Portfolio weights. The index of a DataFrame names the portfolios.
+    *frames : DataFrame of shape (n_rows, n_assets)
+        Asset returns, of any numbers of rows.
+
+    Returns
+    -------
+    tuple of DataFrame of shape (n_rows, n_portfolios)
+        One for each of `frames`.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not finite, or not of as many assets.
+    """
     table = np.atleast_2d(np.asarray(weights, dtype=float))
     n_assets = frames[0].shape[1]
     if table.ndim != 2 or table.shape[1] != n_assets or not np.isfinite(table).all():
@@ -244,14 +287,39 @@ def project(weights: ArrayLike | pd.DataFrame, *frames: pd.DataFrame) -> tuple[p
 
 
 def curve_label(name: str | None, column: object, n_curves: int) -> str:
-    """Legend entry of a curve: the model, and the column where there are several."""
+    """Legend entry of a curve: the model, and the column where there are several.
+
+    Parameters
+    ----------
+    name : str or None
+        Name of the model.
+    column : object
+        Label of the asset or portfolio.
+    n_curves : int
+        Number of curves of the plot.
+
+    Returns
+    -------
+    str
+        ``"_nolegend_"``, which matplotlib leaves out, where there is nothing to tell apart.
+    """
     if name is None:
         return str(column) if n_curves > 1 or isinstance(column, str) else "_nolegend_"
     return f"{name}, {column}" if n_curves > 1 else name
 
 
 def mark_levels(ax: Axes, probability: np.ndarray, real: np.ndarray) -> None:
-    """Put probability levels on the right edge, beside the real quantiles that they belong to."""
+    """Put probability levels on the right edge, beside the real quantiles that they belong to.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where the curve is.
+    probability : ndarray of shape (n_levels,)
+        Increasing levels of the quantiles; those outside their range are not marked.
+    real : ndarray of shape (n_levels,)
+        Real quantiles, in the unit of the axis.
+    """
     levels = np.array(MARKED_LEVELS)
     lowest, highest = probability[0] - 1e-12, probability[-1] + 1e-12
     levels = levels[(levels >= lowest) & (levels <= highest)]

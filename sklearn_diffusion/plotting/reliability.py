@@ -117,14 +117,18 @@ class ReliabilityDisplay:
             Features.
         y : array-like of shape (n_days, n_cells)
             Next day's surfaces.
+        mask : array-like of bool of shape (n_days, n_cells), default=None
+            Cells to count; None is all.
         n_samples : int, default=500
             Number of scenarios.
         random_state : int, RandomState or None, default=0
             Source of the noise.
         name : str, default=None
             Name for the legend. None means the name of the class.
-        mask, ax, **kwargs
-            As for `from_samples`.
+        ax : matplotlib Axes, default=None
+            Where to plot. None makes a new figure.
+        **kwargs : dict
+            Passed to `plot`.
 
         Returns
         -------

@@ -150,8 +150,12 @@ class SpectrumDisplay:
             bulk.
         name : str, default=None
             Name for the legend. None means the name of the class.
-        correlation, ax, **kwargs
-            As for `from_covariances`.
+        correlation : bool, default=False
+            True plots the eigenvalues of the correlation matrices.
+        ax : matplotlib Axes, default=None
+            Where to plot. None makes a new figure.
+        **kwargs : dict
+            Passed to `plot`.
 
         Returns
         -------
@@ -221,7 +225,24 @@ class SpectrumDisplay:
 
 
 def to_correlation(covariance: np.ndarray, name: str) -> np.ndarray:
-    """Scale a covariance matrix to unit diagonal."""
+    """Scale a covariance matrix to unit diagonal.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_assets, n_assets)
+        Covariance matrix.
+    name : str
+        Key of the matrix in `covariances`, for the error.
+
+    Returns
+    -------
+    ndarray of shape (n_assets, n_assets)
+
+    Raises
+    ------
+    ValueError
+        If a variance is not positive.
+    """
     variance = np.diag(covariance)
     if (variance <= 0).any():
         raise ValueError(f"covariances[{name!r}] has a non-positive variance: no correlations.")

@@ -208,7 +208,27 @@ class SurfaceDisplay:
 
 
 def as_surface(surface: ArrayLike, grid: SurfaceGrid, name: str) -> NDArray:
-    """Return a surface as a matrix, moneyness by tenor."""
+    """Return a surface as a matrix, moneyness by tenor.
+
+    Parameters
+    ----------
+    surface : array-like of shape (n_cells,) or (n_moneyness, n_tenors)
+        Implied volatilities.
+    grid : SurfaceGrid
+        Where the surface lives.
+    name : str
+        Name of the argument, for the error.
+
+    Returns
+    -------
+    ndarray of shape (n_moneyness, n_tenors)
+        Float64.
+
+    Raises
+    ------
+    ValueError
+        If it has another shape.
+    """
     values = np.asarray(surface, dtype=np.float64)
     if values.shape == (grid.n_cells,):
         return grid.unflatten(values)
@@ -226,6 +246,11 @@ def tenor_label(tenor: float) -> str:
     ----------
     tenor : float
         In years.
+
+    Returns
+    -------
+    str
+        Such as ``"3m"``, in years (y), months (m), weeks (w) or trading days (d).
     """
     per_year = {"y": 1, "m": 12, "w": 52, "d": 252}
     # A twelfth of a year given as 30 / 365 is still a month.
@@ -237,6 +262,19 @@ def tenor_label(tenor: float) -> str:
 
 
 def cell_label(grid: SurfaceGrid, cell: int) -> str:
-    """Write the moneyness and the tenor of a cell."""
+    """Write the moneyness and the tenor of a cell.
+
+    Parameters
+    ----------
+    grid : SurfaceGrid
+        Where the surface lives.
+    cell : int
+        Position of the cell in the flattened surface.
+
+    Returns
+    -------
+    str
+        Such as ``"moneyness 0.9, tenor 3m"``.
+    """
     row, column = divmod(cell, len(grid.tenors))
     return f"moneyness {grid.moneyness[row]:g}, tenor {tenor_label(grid.tenors[column])}"
