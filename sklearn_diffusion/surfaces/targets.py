@@ -44,9 +44,9 @@ class AffineMap:
     offset : ndarray of shape (n_days, n_cells)
         Log volatilities of the target zero.
     scale : ndarray of shape (n_days, 1)
-        Units of the day's targets.
+        Factor of each day's targets, in log volatility.
     basis : ndarray of shape (n_cells, n_cells)
-        Log surface of each target of one unit, one per row.
+        Pattern of log volatilities of each coordinate of the targets, one per row.
     """
 
     offset: np.ndarray

@@ -20,7 +20,7 @@ def recency_weights(n_days: int, half_life: float | None) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_days,)
-        Positive; they sum to one.
+        They sum to one.
     """
     if half_life is None:
         return np.full(n_days, 1 / n_days)
