@@ -27,9 +27,10 @@ test-slow: $(VENV)/.dev ## run the tests that take more than a few seconds
 test-cov: $(VENV)/.dev ## run the fast tests and report which lines and branches they reach
 	$(PYTHON) -m pytest --cov=sklearn_diffusion --cov-branch --cov-report=term:skip-covered
 
-lint: $(VENV)/.dev ## check style, format and types
+lint: $(VENV)/.dev ## check style, format, docstrings and types
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m numpydoc lint $$(find sklearn_diffusion -name '*.py')
 	$(PYTHON) -m mypy
 
 bench: $(VENV)/.dev ## run every benchmark
