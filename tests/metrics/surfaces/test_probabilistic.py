@@ -114,6 +114,37 @@ def test_diebold_mariano_is_a_t_statistic_without_lags(rng):
     assert diebold_mariano(b, a).statistic == pytest.approx(-diebold_mariano(a, b).statistic)
 
 
+def test_diebold_mariano_by_hand():
+    """Differences 1, 2, 0, 3, -1: autocovariances 2, -7/5 and 4/5, Bartlett weights 2/3 and 1/3."""
+    difference = np.array([1.0, 2.0, 0.0, 3.0, -1.0])
+    variance = 2 + 2 * (2 / 3 * -7 / 5 + 1 / 3 * 4 / 5)
+    result = diebold_mariano(difference, np.zeros(5), n_lags=2)
+    assert result.statistic == pytest.approx(1 / np.sqrt(variance / 5))
+    assert result.pvalue == pytest.approx(2 * norm.sf(np.sqrt(5 / variance)))
+    one_lag = diebold_mariano(difference, np.zeros(5), n_lags=1)
+    assert one_lag.statistic == pytest.approx(1 / np.sqrt((2 - 7 / 5) / 5))
+
+
+@pytest.mark.parametrize("n_lags", [0, 1, 3])
+def test_diebold_mariano_variance_is_that_of_bartlett_sums(rng, n_lags):
+    """Newey-West is the mean square of sums over windows of n_lags + 1 days, zeros around them."""
+    loss = rng.normal(size=(2, 40)).cumsum(axis=1)
+    difference = loss[0] - loss[1]
+    sums = np.convolve(difference - difference.mean(), np.ones(n_lags + 1))
+    variance = (sums**2).sum() / (n_lags + 1) / 40
+    expected = difference.mean() / np.sqrt(variance / 40)
+    assert diebold_mariano(*loss, n_lags=n_lags).statistic == pytest.approx(expected)
+
+
+def test_diebold_mariano_takes_lags_up_to_the_number_of_days(rng):
+    loss = rng.normal(size=(2, 9))
+    assert diebold_mariano(*loss) == diebold_mariano(*loss, n_lags=5)
+    assert np.isfinite(diebold_mariano(*loss, n_lags=8).statistic)
+    for n_lags in (-1, 9):
+        with pytest.raises(ValueError, match="from 0 to n_days - 1 = 8"):
+            diebold_mariano(*loss, n_lags=n_lags)
+
+
 def test_diebold_mariano_keeps_its_level_under_autocorrelation(rng):
     """An MA(3) difference of mean zero: the test without lags rejects far too often."""
     noise = rng.normal(size=(500, 403))
