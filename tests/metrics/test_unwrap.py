@@ -165,9 +165,12 @@ def test_tables_in_another_order_are_refused(change, frame):
     forecast = 1.01 * y
     if change == "cells":
         forecast = forecast[forecast.columns[::-1]]
+        labels = f"{y.columns[-1]} beside {y.columns[0]}"
     else:
         forecast = forecast.set_axis(y.index.shift(1, freq="D"))
-    with pytest.raises(ValueError, match=f"y_pred differs from y_true .*first at {change[:-1]} 0"):
+        labels = f"{forecast.index[0].date()} beside {y.index[0].date()}"
+    message = f"y_pred differs from y_true .*first at {change[:-1]} 0: {labels}"
+    with pytest.raises(ValueError, match=message):
         mape(y, forecast)
     with pytest.raises(ValueError, match="mask differs from y_true"):
         mape(y, 1.01 * y, mask=forecast > 0)
