@@ -155,6 +155,21 @@ def test_density_integrates_to_one(rng):
     assert ratio.mean() == pytest.approx(1, abs=5 * ratio.std() / np.sqrt(len(x)))
 
 
+@pytest.mark.parametrize("variance", [0.3, 2.0])
+@pytest.mark.parametrize(("noise", "spread"), [(1.3, 0.25), (0.2, 1.5), (5.0, 0.0)])
+def test_noise_per_unit_of_signal(noise, spread, variance, rng):
+    """It is noise / variance + spread: the state of the days, which it multiplies, cancels."""
+    z, weights = rng.standard_t(5, (200, 1)), recency_weights(200, 90.0)
+
+    def ratio(**settings):
+        model = KernelMixture(max_states=1, centre_prior=1e12, **settings)
+        mixture = model.fit(z, weights, np.array([[variance]]))
+        return mixture.roots_[0, 0, 0] ** 2 / (weights @ mixture.means_[:, 0] ** 2)
+
+    unit = ratio(noise=1.0, spread=0.0) * variance
+    assert ratio(noise=noise, spread=spread) / unit == pytest.approx(noise / variance + spread)
+
+
 def test_samples_are_not_the_training_days(rng):
     """Every day moves by noise of the size of its state."""
     returns = make_factor_returns(300, 10, random_state=0).returns
@@ -174,6 +189,17 @@ def test_days_without_weight_are_not_drawn(rng):
     weights = np.array([0.0, 0.25, 0.0, 0.75, 0.0])
     days = _systematic(weights, 1000, rng)
     np.testing.assert_array_equal(np.bincount(days, minlength=5), [0, 250, 0, 750, 0])
+
+
+def test_rounding_of_the_weights_names_no_day_beyond_the_last():
+    class LastMoment(np.random.RandomState):
+        def random_sample(self, size=None):
+            return np.nextafter(1.0, 0.0)
+
+    # Added one after the other they come to less than their sum.
+    weights = np.random.RandomState(3).dirichlet(np.ones(1000))
+    assert weights.cumsum()[-1] < np.nextafter(1.0, 0.0) * weights.sum()
+    assert _systematic(weights, 1, LastMoment(0)) == [999]
 
 
 def test_days_appear_in_proportion_to_their_weight_to_within_one(rng):

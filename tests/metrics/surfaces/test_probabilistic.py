@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
@@ -236,3 +237,9 @@ def test_unusable_input(rng):
     samples[3, 2, 1] = np.nan
     with pytest.raises(ValueError, match=r"samples .* day 2, cell 1"):
         crps(truth, samples)
+    dates = pd.date_range("2024-01-01", periods=10)
+    table = pd.DataFrame(truth, dates, list("abcd"))
+    with pytest.raises(ValueError, match=r"samples .* first nan at day 2024-01-03, cell 'b'"):
+        crps(table, samples)
+    with pytest.raises(ValueError, match=r"samples has 1 masked value"):
+        crps(truth, np.ma.masked_invalid(samples))
