@@ -170,6 +170,34 @@ def test_noise_per_unit_of_signal(noise, spread, variance, rng):
     assert ratio(noise=noise, spread=spread) / unit == pytest.approx(noise / variance + spread)
 
 
+@pytest.mark.parametrize("min_filling", [0.05, 0.9])
+def test_noise_beyond_the_leading_directions(min_filling, rng):
+    """It fills up to unit variance; scales are (dof + q) / (dof + d), q over all directions."""
+    n, d, m = 300, 6, 2
+    covariance = np.diag([4.0, 3.0, 0.5, 0.3, 0.2, 0.1])
+    z, weights = rng.standard_t(6, (n, d)) * np.sqrt(covariance.diagonal()), np.full(n, 1 / n)
+    z[:, 3] /= 2  # a direction that moves less than the covariance says
+    mixture = KernelMixture(
+        max_states=1, n_leading=m, centre_prior=1e12, min_filling=min_filling
+    ).fit(z, weights, covariance)
+    variances = covariance.diagonal()
+    u = z / np.sqrt(variances)
+    memory = variances / (variances + mixture.noise + mixture.spread * variances)
+    moved = np.sqrt(memory) * u
+    moved -= moved.mean(0)
+    recolour = np.linalg.lstsq(moved, mixture.means_)[0].T
+    np.testing.assert_allclose(moved @ recolour.T, mixture.means_, atol=1e-9)
+    root = np.linalg.solve(recolour, mixture.roots_[0]) / np.sqrt(1 - memory)[:, None]
+    shape = root @ root.T
+    lacking = np.maximum(1 - memory * (u**2).mean(0), min_filling) / (1 - memory)
+    rest = shape[m:, m:] / lacking[m:]
+    np.testing.assert_allclose(rest, rest[0, 0] * np.eye(d - m), atol=1e-8)
+    distance = np.einsum("ni,ij,nj->n", u, np.linalg.inv(shape), u)
+    np.testing.assert_allclose(
+        mixture.scale_, (mixture.dof + distance) / (mixture.dof + d), rtol=1e-5
+    )
+
+
 def test_samples_are_not_the_training_days(rng):
     """Every day moves by noise of the size of its state."""
     returns = make_factor_returns(300, 10, random_state=0).returns
