@@ -246,7 +246,7 @@ def test_clock_rate_is_the_derivative_of_the_clock(schedule):
 
 
 def test_variances_of_the_prior():
-    """Nearly that of unit data at the last time, or of the noise alone where the variance explodes."""
+    """Nearly that of unit data at the last time; of the noise alone where it explodes."""
     for name in ("vp", "vp_power", "sub_vp", "linear", "cosine", "straight"):
         torch.testing.assert_close(
             ALL[name].prior_variance, torch.ones(len(ALL[name].prior_variance)).double()
