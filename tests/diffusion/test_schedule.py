@@ -72,6 +72,40 @@ def test_discrete_kernel_is_the_cumulative_product(name):
     torch.testing.assert_close(schedule.drift(steps)[:, 0], torch.log(schedule.alphas) / 2)
 
 
+def test_linear_rates_are_ho_jain_and_abbeels():
+    betas = LinearSchedule(1000).betas
+    torch.testing.assert_close(betas, torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64))
+    few = LinearSchedule(10).betas
+    torch.testing.assert_close(few, torch.linspace(0.01, 0.999, 10, dtype=torch.float64))
+    given = LinearSchedule(3, beta_min=0.1, beta_max=0.5).betas
+    torch.testing.assert_close(given, torch.tensor([0.1, 0.3, 0.5], dtype=torch.float64))
+    assert LinearSchedule(1).betas.tolist() == [0.1]
+
+
+def test_cosine_rates_are_nichol_and_dhariwals():
+    def h(t):
+        return math.cos(math.pi / 2 * (t / 40 + 0.008) / 1.008) ** 2
+
+    schedule = CosineSchedule(40)
+    expected = torch.tensor([h(t) / h(0) for t in range(1, 40)], dtype=torch.float64)
+    torch.testing.assert_close(schedule.alpha_bars[:-1], expected)
+    assert schedule.betas[-1] == 0.999
+    assert CosineSchedule(1).betas.tolist() == [0.999]
+
+
+def test_between_steps_the_logarithm_is_interpolated():
+    schedule = DiscreteSchedule(torch.tensor([0.1, 0.5, 0.2]))
+    t = torch.tensor([0.0, 0.25, 1.0, 1.5, 2.75], dtype=torch.float64)
+    expected = torch.tensor(
+        [1, 0.9**0.25, 0.9, 0.9 * 0.5**0.5, 0.45 * 0.8**0.75], dtype=torch.float64
+    )
+    torch.testing.assert_close(schedule.alpha(t)[:, 0] ** 2, expected)
+    torch.testing.assert_close(schedule.sigma(t)[:, 0] ** 2, 1 - expected)
+    rates = torch.tensor([0.9, 0.9, 0.9, 0.5, 0.8], dtype=torch.float64).log()
+    torch.testing.assert_close(schedule.drift(t)[:, 0], rates / 2)
+    torch.testing.assert_close(schedule.diffusion(t)[:, 0] ** 2, -rates)
+
+
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_what_is_derived_equals_the_closed_forms(name):
     schedule, t = CONTINUOUS[name], interior(CONTINUOUS[name])
@@ -139,6 +173,8 @@ def test_training_times_are_whole_steps_or_even_on_the_clock():
     clock = schedule.clock(schedule.training_times(u, t_min=0.1))
     low, high = schedule.clock(torch.tensor([0.1, 0.9], dtype=torch.float64))
     torch.testing.assert_close(clock, low + (high - low) * u)
+    clock = schedule.clock(schedule.training_times(u))
+    torch.testing.assert_close(clock, high * u)
 
 
 def test_variances_of_the_time_changed_processes():
