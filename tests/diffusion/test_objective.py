@@ -89,6 +89,17 @@ def test_hermite_expansion_equals_the_double_integral():
         torch.testing.assert_close(moments.gram[j, k], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("n_nodes", [2, 5])
+def test_two_nodes_are_exact_for_linear_units(n_nodes):
+    b, c, _, x_0, weights = problem()
+    means, covariance = x_0 @ b.T + c, 0.6 * b @ b.T
+    moments = HermiteUnits(lambda u: 3 * u + 1, n_nodes=n_nodes).moments(means, covariance, weights)
+    units = 3 * means + 1
+    torch.testing.assert_close(moments.mean, units)
+    torch.testing.assert_close(moments.gram, 9 * covariance + units.T @ (weights[:, None] * units))
+    torch.testing.assert_close(moments.slope, torch.full((UNITS,), 3.0).double())
+
+
 def test_quadrature_converges_with_the_nodes():
     b, c, layer, x_0, weights = problem()
     t = torch.tensor(0.5, dtype=torch.float64)

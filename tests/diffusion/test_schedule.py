@@ -326,6 +326,7 @@ def test_terminal_kl_is_torchs():
     [
         (lambda: VariancePreserving(-1.0), "rates b"),
         (lambda: VariancePreserving([1.0, float("nan")]), "rates b"),
+        (lambda: VarianceExploding([1.0, 0.0]), "rates b"),
         (lambda: VariancePreserving(1.0, a=-0.1), "power a"),
         (lambda: VariancePreserving(1.0, t_max=1.0), "t_max"),
         (lambda: VariancePreserving([1.0, 0.2]), "rate b=0.2 with a=0 is too slow"),
