@@ -118,6 +118,44 @@ def test_mixture_score_is_the_gradient_of_its_density():
     torch.testing.assert_close(denoiser.score(x.detach(), t), gradient)
 
 
+def test_weights_need_not_sum_to_one():
+    x, t = draws(4, D), torch.tensor(0.4, dtype=torch.float64)
+    plain = mixture(VariancePreserving())
+    scaled = GaussianMixtureDenoiser(
+        10 * plain.weights,
+        plain.means,
+        torch.stack([COVARIANCE, 3 * torch.eye(D, dtype=torch.float64)]),
+        plain.schedule,
+    )
+    torch.testing.assert_close(scaled(x, t), plain(x, t))
+    torch.testing.assert_close(scaled.weights, plain.weights)
+
+
+def test_rounding_below_zero_is_no_variance():
+    """A singular covariance may have an eigenvalue of minus nearly nothing."""
+    singular = torch.diag(torch.tensor([1.0, -1e-12], dtype=torch.float64))
+    denoiser = GaussianMixtureDenoiser(
+        torch.ones(1).double(), torch.zeros(1, 2).double(), singular[None], VariancePreserving()
+    )
+    x = torch.tensor([[0.5, 1e-7]], dtype=torch.float64)
+    estimate = denoiser(x, torch.tensor(1e-13, dtype=torch.float64))
+    torch.testing.assert_close(estimate, torch.tensor([[0.5, 0.0]], dtype=torch.float64))
+
+
+def test_correction_has_the_weight_of_a_v_prediction():
+    schedule = VarianceExploding(0.5, a=20.0)
+    base = GaussianDenoiser(MEAN, COVARIANCE, schedule)
+    x, t = draws(3, D), torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+    sigma = schedule.sigma(t)
+    correction = CorrectedDenoiser(base, Linear(2.0))(x, t) - base(x, t)
+    torch.testing.assert_close(correction, sigma / (1 + sigma**2).sqrt() * 2 * x * t[:, None])
+    later = VariancePreserving(t_max=0.5)
+    base = GaussianDenoiser(MEAN, COVARIANCE, later)
+    sigma, t = later.sigma(t / 2), t / 2
+    correction = CorrectedDenoiser(base, Linear(2.0))(x, t) - base(x, t)
+    torch.testing.assert_close(correction, sigma * 2 * x * t[:, None] / 0.5)
+
+
 def test_one_component_is_the_gaussian_denoiser():
     schedule = VariancePreserving(1.3)
     t = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)

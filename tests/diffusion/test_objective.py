@@ -22,6 +22,7 @@ from sklearn_diffusion.diffusion import (
     output_layer,
     perturb,
     residual_loss,
+    snr_weighted,
 )
 
 D, UNITS, ROWS = 6, 5, 40
@@ -88,6 +89,17 @@ def test_hermite_expansion_equals_the_double_integral():
         torch.testing.assert_close(moments.gram[j, k], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("n_nodes", [2, 5])
+def test_two_nodes_are_exact_for_linear_units(n_nodes):
+    b, c, _, x_0, weights = problem()
+    means, covariance = x_0 @ b.T + c, 0.6 * b @ b.T
+    moments = HermiteUnits(lambda u: 3 * u + 1, n_nodes=n_nodes).moments(means, covariance, weights)
+    units = 3 * means + 1
+    torch.testing.assert_close(moments.mean, units)
+    torch.testing.assert_close(moments.gram, 9 * covariance + units.T @ (weights[:, None] * units))
+    torch.testing.assert_close(moments.slope, torch.full((UNITS,), 3.0).double())
+
+
 def test_quadrature_converges_with_the_nodes():
     b, c, layer, x_0, weights = problem()
     t = torch.tensor(0.5, dtype=torch.float64)
@@ -115,6 +127,38 @@ def test_output_layer_is_the_minimiser(per_asset):
     weighted = sum((w * loss(layer)).sum() for w, loss in zip(time_weights, losses, strict=True))
     (gradient,) = torch.autograd.grad(weighted, layer)
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("per_asset", [False, True])
+def test_the_ridge_is_relative_to_the_mean_diagonal(per_asset):
+    b, c, _, x_0, weights = problem()
+    times = torch.tensor([0.2, 0.6], dtype=torch.float64)
+    losses = [
+        residual_loss(HermiteUnits(), b, c, x_0, weights, VariancePreserving(), t) for t in times
+    ]
+    time_weights = torch.tensor([[0.7], [0.3]]).double() * torch.linspace(1, 3, D).double()
+    layer = output_layer(losses, time_weights if per_asset else time_weights[:, 0], 0.1)
+    for i, w in enumerate(time_weights.T if per_asset else [time_weights[:, 0]] * D):
+        system = w[0] * losses[0].quadratic + w[1] * losses[1].quadratic
+        system = system + 0.1 * system.diagonal().mean() * torch.eye(UNITS + 1).double()
+        target = w[0] * losses[0].linear[i] + w[1] * losses[1].linear[i]
+        torch.testing.assert_close(layer[i], -torch.linalg.solve(system, target))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_snr_weighted_penalty_by_hand(sign):
+    """The ratio of variances, averaged over rates, times the penalty of bounded estimates."""
+    alpha, sigma = torch.tensor([[0.6], [0.8]]).double(), torch.tensor([[0.8], [0.6]]).double()
+    denoised = sign * torch.tensor([[1.0, 25.0], [3.0, -2.0]]).double()
+    context = torch.tensor([2.0, 5.0]).double()
+    found = snr_weighted(lambda x, c: c + x.sum(1), denoised, alpha, sigma, context)
+    expected = torch.tensor([9 / 16 * (2 + sign * 11.0), 16 / 9 * (5 + sign * 1.0)]).double()
+    torch.testing.assert_close(found, expected)
+    tighter = snr_weighted(lambda x, c: x.sum(1), denoised, alpha, sigma, bound=1.5)
+    expected = sign * torch.tensor([9 / 16 * 2.5, 0.0]).double()
+    torch.testing.assert_close(tighter, expected)
+    none = torch.zeros(2, 1).double()
+    assert float(snr_weighted(lambda x, c: x[:, 0], denoised, none + 1, none)[0]) == sign * 1e8
 
 
 def test_legendre_rule_averages_polynomials_exactly():

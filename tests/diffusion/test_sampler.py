@@ -189,6 +189,18 @@ def test_samplers_carry_their_parameters(name):
     assert clone(sampler).set_params(n_steps=3).times(CosineSchedule(50)).shape == (4,)
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_take_every_parameter(name):
+    given = {
+        "n_steps": 7, "t_min": 0.2, "spacing": "clock", "clip_denoised": 3.0, "eta": 0.4,
+        "rho": 5.0, "sigma_min": 0.1, "sigma_max": 9.0,
+    }  # fmt: skip
+    cls = type(SAMPLERS[name])
+    given = {key: given[key] for key in cls().get_params()}
+    assert cls(**given).get_params() == given
+    assert cls(**given).times(VariancePreserving())[-1] == 0.2
+
+
 def test_ddim_with_full_noise_is_ddpm():
     schedule = CosineSchedule(40)
     ddpm = DDPM(40, spacing="clock").sample(denoiser(schedule), (50, 3), source())

@@ -72,6 +72,40 @@ def test_discrete_kernel_is_the_cumulative_product(name):
     torch.testing.assert_close(schedule.drift(steps)[:, 0], torch.log(schedule.alphas) / 2)
 
 
+def test_linear_rates_are_ho_jain_and_abbeels():
+    betas = LinearSchedule(1000).betas
+    torch.testing.assert_close(betas, torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64))
+    few = LinearSchedule(10).betas
+    torch.testing.assert_close(few, torch.linspace(0.01, 0.999, 10, dtype=torch.float64))
+    given = LinearSchedule(3, beta_min=0.1, beta_max=0.5).betas
+    torch.testing.assert_close(given, torch.tensor([0.1, 0.3, 0.5], dtype=torch.float64))
+    assert LinearSchedule(1).betas.tolist() == [0.1]
+
+
+def test_cosine_rates_are_nichol_and_dhariwals():
+    def h(t):
+        return math.cos(math.pi / 2 * (t / 40 + 0.008) / 1.008) ** 2
+
+    schedule = CosineSchedule(40)
+    expected = torch.tensor([h(t) / h(0) for t in range(1, 40)], dtype=torch.float64)
+    torch.testing.assert_close(schedule.alpha_bars[:-1], expected)
+    assert schedule.betas[-1] == 0.999
+    assert CosineSchedule(1).betas.tolist() == [0.999]
+
+
+def test_between_steps_the_logarithm_is_interpolated():
+    schedule = DiscreteSchedule(torch.tensor([0.1, 0.5, 0.2]))
+    t = torch.tensor([0.0, 0.25, 1.0, 1.5, 2.75], dtype=torch.float64)
+    expected = torch.tensor(
+        [1, 0.9**0.25, 0.9, 0.9 * 0.5**0.5, 0.45 * 0.8**0.75], dtype=torch.float64
+    )
+    torch.testing.assert_close(schedule.alpha(t)[:, 0] ** 2, expected)
+    torch.testing.assert_close(schedule.sigma(t)[:, 0] ** 2, 1 - expected)
+    rates = torch.tensor([0.9, 0.9, 0.9, 0.5, 0.8], dtype=torch.float64).log()
+    torch.testing.assert_close(schedule.drift(t)[:, 0], rates / 2)
+    torch.testing.assert_close(schedule.diffusion(t)[:, 0] ** 2, -rates)
+
+
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_what_is_derived_equals_the_closed_forms(name):
     schedule, t = CONTINUOUS[name], interior(CONTINUOUS[name])
@@ -139,6 +173,8 @@ def test_training_times_are_whole_steps_or_even_on_the_clock():
     clock = schedule.clock(schedule.training_times(u, t_min=0.1))
     low, high = schedule.clock(torch.tensor([0.1, 0.9], dtype=torch.float64))
     torch.testing.assert_close(clock, low + (high - low) * u)
+    clock = schedule.clock(schedule.training_times(u))
+    torch.testing.assert_close(clock, high * u)
 
 
 def test_variances_of_the_time_changed_processes():
@@ -197,6 +233,66 @@ def test_times_decrease_from_end_to_start(name, spacing):
         assert (times.diff() < 0).all()
 
 
+def test_log_snr_spacing_is_even_where_there_is_work_to_do():
+    """Noise of 100 times to 0.01 times the signal; what lies beyond is one step at either end."""
+    schedule, bound = VariancePreserving(t_max=0.99999), 2 * math.log(100)
+    times = schedule.times(9, spacing="log_snr")
+    even = torch.linspace(-bound, bound, 8, dtype=torch.float64)
+    torch.testing.assert_close(schedule.log_snr(times[1:-1])[:, 0], even, atol=2e-6, rtol=0)
+    # A grid that ends within those bounds has no steps to spare for the ends.
+    schedule = VariancePreserving(t_max=0.9)
+    times = schedule.times(6, t_min=0.1, spacing="log_snr")
+    ends = schedule.log_snr(torch.tensor([0.9, 0.1], dtype=torch.float64))[:, 0]
+    even = ends[0] + torch.linspace(0, 1, 7, dtype=torch.float64) * (ends[1] - ends[0])
+    torch.testing.assert_close(schedule.log_snr(times)[:, 0], even, atol=2e-6, rtol=0)
+    one_end = schedule.times(6, spacing="log_snr")
+    even = ends[0] + torch.linspace(0, 1, 6, dtype=torch.float64) * (bound - ends[0])
+    torch.testing.assert_close(schedule.log_snr(one_end[:-1])[:, 0], even, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("n_steps", [1, 2])
+def test_few_steps_in_log_snr_spare_none_for_the_ends(n_steps):
+    """Without noise the log-SNR counts as that of a signal 1e4 times as strong."""
+    schedule = VariancePreserving(t_max=0.99999)
+    times = schedule.times(n_steps, spacing="log_snr")
+    assert times[0] == 0.99999 and times[-1] == 0 and len(times) == n_steps + 1
+    if n_steps == 2:
+        middle = (float(schedule.log_snr(times[0])) + 2 * math.log(1e4)) / 2
+        assert float(schedule.log_snr(times[1])) == pytest.approx(middle)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_clock_spacing_is_even_on_the_clock(name):
+    schedule = ALL[name]
+    clock = schedule.clock(schedule.times(7, t_min=0.1 * schedule.t_max))
+    steps = clock.diff()
+    torch.testing.assert_close(steps, steps.mean().expand(7))
+
+
+@pytest.mark.parametrize("schedule", [VariancePreserving(1.0), CosineSchedule(50), StraightLine()])
+def test_clock_rate_is_the_derivative_of_the_clock(schedule):
+    t = interior(schedule)
+    rate = torch.func.jvp(schedule.clock, (t,), (torch.ones_like(t),))[1]
+    torch.testing.assert_close(schedule.clock_rate(t), rate)
+    power = VariancePreserving([0.5, 2.0], a=0.7, t_max=0.9)
+    t = interior(power)
+    rate = torch.func.jvp(power.clock, (t,), (torch.ones_like(t),))[1]
+    torch.testing.assert_close(power.clock_rate(t), rate)
+    torch.testing.assert_close(power.beta(t), rate[:, None] * torch.tensor([0.5, 2.0]).double())
+
+
+def test_variances_of_the_prior():
+    """Nearly that of unit data at the last time; of the noise alone where it explodes."""
+    for name in ("vp", "vp_power", "sub_vp", "linear", "cosine", "straight"):
+        torch.testing.assert_close(
+            ALL[name].prior_variance, torch.ones(len(ALL[name].prior_variance)).double()
+        )
+    exploding = VarianceExploding([0.5, 2.0], a=50.0, t_max=0.8)
+    t = torch.tensor(0.8, dtype=torch.float64)
+    torch.testing.assert_close(exploding.prior_variance, exploding.sigma(t) ** 2)
+    torch.testing.assert_close(exploding.marginal_variance(t), 1 + exploding.sigma(t) ** 2)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_results_keep_the_dtype_of_the_times(name):
     schedule = ALL[name]
@@ -213,11 +309,24 @@ def test_terminal_kl_is_the_papers_formula():
     assert CosineSchedule(500).terminal_kl(1.0, 81) < 1e-3
 
 
+def test_terminal_kl_is_torchs():
+    """Averaged over rows, with rates and second moments per feature."""
+    schedule = VarianceExploding([0.5, 2.0], a=10.0)
+    x = torch.tensor([[1.0, -2.0], [0.5, 3.0]], dtype=torch.float64)
+    t = torch.tensor(schedule.t_max, dtype=torch.float64)
+    kernel = torch.distributions.Normal(schedule.alpha(t) * x, schedule.sigma(t).expand(2, 2))
+    prior = torch.distributions.Normal(0.0, schedule.prior_variance.sqrt())
+    expected = torch.distributions.kl_divergence(kernel, prior).sum(1).mean()
+    second_moment = (x**2).mean(0)
+    assert schedule.terminal_kl(second_moment, 2) == pytest.approx(float(expected))
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: VariancePreserving(-1.0), "rates b"),
         (lambda: VariancePreserving([1.0, float("nan")]), "rates b"),
+        (lambda: VarianceExploding([1.0, 0.0]), "rates b"),
         (lambda: VariancePreserving(1.0, a=-0.1), "power a"),
         (lambda: VariancePreserving(1.0, t_max=1.0), "t_max"),
         (lambda: VariancePreserving([1.0, 0.2]), "rate b=0.2 with a=0 is too slow"),

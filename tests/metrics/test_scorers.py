@@ -11,11 +11,14 @@ from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_sco
 
 from sklearn_diffusion.metrics import (
     SCORERS,
+    cramer_von_mises,
     cramer_von_mises_scorer,
     get_scorer,
     get_scorer_names,
     minimum_variance_weights,
     neg_minimum_variance_volatility_scorer,
+    random_portfolios,
+    tail_table,
 )
 
 
@@ -57,6 +60,29 @@ def test_cramer_von_mises_scorer_prefers_the_right_law(returns):
     assert cramer_von_mises_scorer(good, returns[200:]) > 0.5
     assert cramer_von_mises_scorer(bad, returns[200:]) == 0
     assert cramer_von_mises_scorer(good, returns) == cramer_von_mises_scorer(good, returns)
+
+
+@pytest.mark.parametrize("kind", ["long_short", "marginals"])
+def test_cramer_von_mises_scorers_are_the_pass_rate_of_as_many_samples(returns, kind):
+    """Portfolios are scaled by the deviations of the held-out days, not by those of the samples."""
+    model = GaussianModel().fit(returns[:200] * np.linspace(0.5, 2, 12))
+    held_out = returns[200:]
+    name = "cramer_von_mises" if kind == "long_short" else "cramer_von_mises_marginals"
+    samples = model.sample(100, random_state=0)
+    expected = cramer_von_mises(held_out, samples, portfolios=kind, random_state=0).pass_rate
+    assert 0 < expected < 1
+    assert get_scorer(name)(model, held_out) == expected
+
+
+def test_shortfall_scorer_is_the_median_error_of_both_tails(returns):
+    model = GaussianModel(inflation=1.1).fit(returns[:200])
+    held_out = returns[200:]
+    weights = random_portfolios(12, 200, "long_short", scale=held_out.std(axis=0), random_state=0)
+    table = tail_table(
+        held_out @ weights.T, model.sample(10_000, random_state=0) @ weights.T, q=(0.05, 0.95)
+    )
+    expected = -np.median(np.abs(table["shortfall", "error"]))
+    assert get_scorer("neg_shortfall_error")(model, held_out) == pytest.approx(expected)
 
 
 def test_marginals_scorer_counts_the_assets_that_match(returns):

@@ -11,7 +11,12 @@ from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    PowerTransformer,
+    StandardScaler,
+)
 
 from sklearn_diffusion import (
     ConditionalIVSurfaceForecaster,
@@ -23,6 +28,7 @@ from sklearn_diffusion import (
 from sklearn_diffusion.datasets import make_factor_returns, make_iv_surfaces
 from sklearn_diffusion.metrics import get_scorer, get_scorer_names, mape
 from sklearn_diffusion.metrics.scorers import SCORERS
+from sklearn_diffusion.metrics.unwrap import Unwrapped, affine_map
 from sklearn_diffusion.returns import EarlyStopping
 
 RETURNS = [name for name in SCORERS if "returns" in SCORERS[name].__module__]
@@ -102,6 +108,32 @@ def test_what_cannot_be_undone_is_refused(steps, message, returns):
             SCORERS["neg_condition_number"](piped, returns)
 
 
+def test_small_units_do_not_hide_what_is_not_linear():
+    with pytest.raises(ValueError, match="not linear"):
+        affine_map(lambda rows: 1e-10 * np.tanh(rows), 3)
+    rotation = np.linalg.qr(np.random.RandomState(0).randn(3, 3))[0]
+    matrix = affine_map(lambda rows: 1e-10 * (rows @ rotation + 5), 3)
+    np.testing.assert_allclose(matrix, 1e-10 * rotation, atol=1e-24)
+
+
+def test_rounding_beside_zeros_is_linear():
+    """Where an output does not depend on an input, what is left is a matter of rounding."""
+    rounding = 1e-17 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    matrix = affine_map(lambda rows: 3 * rows + (rows.max() > 1) * rounding[: len(rows)], 3)
+    np.testing.assert_allclose(matrix, 3 * np.eye(3), atol=1e-15)
+
+
+def test_samples_are_turned_back_cell_by_cell(rng):
+    """Samples (n_samples, n_days, n_cells) go through steps that treat every cell on its own."""
+    steps = (
+        MinMaxScaler().fit([[1.0, 5.0, 0.0], [3.0, 6.0, 8.0]]),
+        StandardScaler(with_mean=False).fit([[0.0, 0.0, 0.0], [2.0, 4.0, 6.0]]),
+    )
+    samples = rng.uniform(size=(2, 4, 3))
+    expected = samples * [1, 2, 3] * [2, 1, 8] + [1, 5, 0]
+    np.testing.assert_allclose(Unwrapped(None).original(samples, steps), expected)
+
+
 def test_a_step_without_a_way_back_is_named(returns):
     class OneWay(StandardScaler):
         inverse_transform = property()
@@ -165,9 +197,12 @@ def test_tables_in_another_order_are_refused(change, frame):
     forecast = 1.01 * y
     if change == "cells":
         forecast = forecast[forecast.columns[::-1]]
+        labels = f"{y.columns[-1]} beside {y.columns[0]}"
     else:
         forecast = forecast.set_axis(y.index.shift(1, freq="D"))
-    with pytest.raises(ValueError, match=f"y_pred differs from y_true .*first at {change[:-1]} 0"):
+        labels = f"{forecast.index[0].date()} beside {y.index[0].date()}"
+    message = f"y_pred differs from y_true .*first at {change[:-1]} 0: {labels}"
+    with pytest.raises(ValueError, match=message):
         mape(y, forecast)
     with pytest.raises(ValueError, match="mask differs from y_true"):
         mape(y, 1.01 * y, mask=forecast > 0)

@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 from sklearn_diffusion.returns import conditional_mixture as conditional
 from sklearn_diffusion.returns.conditional_mixture import (
     ConditionalMixture,
+    _choose,
     draw_truncated_normal,
     log_interval_mass,
 )
@@ -223,6 +224,45 @@ def test_values_per_sample_need_little_memory(mixture, rng, monkeypatch):
     blocks = given(mixture, observed).sample(50, np.random.RandomState(0))
     np.testing.assert_array_equal(blocks, whole)
     assert max(sizes) <= 8
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_the_rarest_interval_is_first(order):
+    """Probabilities 0.69, 0.16 and 0.31, by the means, the scale and the shape."""
+    gaussian = Mixture(
+        np.ones(1),
+        np.array([[3.0, 0.0, -3.0, 0.0]]),
+        np.zeros(1, dtype=int),
+        np.array([4.0]),
+        np.diag([1.0, 4.0, 0.25, 1.0])[None],
+    )
+    low, high = np.array([2.0, 4.0, -2.5]), np.full(3, np.inf)
+    observed = given(gaussian, observe(bounded=order, low=low[order], high=high)).observed
+    np.testing.assert_array_equal(observed.bounded, [1, 2, 0])
+    np.testing.assert_array_equal(observed.low, [4.0, -2.5, 2.0])
+
+
+def test_rarity_counts_the_weights_of_the_components():
+    two = Mixture(
+        np.array([0.9, 0.1]),
+        np.array([[0.0, 0.0, 0.0, 0.0], [9.0, -9.0, 0.0, 0.0]]),
+        np.zeros(2, dtype=int),
+        np.ones(2),
+        np.eye(4)[None],
+    )
+    low, high = np.array([-1.0, 5.0]), np.array([1.0, 12.0])
+    observed = given(two, observe(bounded=[1, 0], low=low, high=high)).observed
+    np.testing.assert_array_equal(observed.bounded, [0, 1])
+
+
+@pytest.mark.parametrize("level", [0.0, -2000.0, 2000.0])
+def test_candidates_are_chosen_in_proportion_to_their_weight(level, rng):
+    weights = np.array([0.1, 0.0, 0.6, 0.3])
+    with np.errstate(divide="ignore"):
+        log_weight = np.tile(level + np.log(weights), (20_000, 1))
+    shares = np.bincount(_choose(log_weight, rng), minlength=4) / 20_000
+    np.testing.assert_allclose(shares, weights, atol=4 * 0.5 / np.sqrt(20_000))
+    assert shares[1] == 0
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])

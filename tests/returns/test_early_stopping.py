@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from sklearn_diffusion import DiffusionCovarianceEstimator
 from sklearn_diffusion.datasets import make_factor_returns
 from sklearn_diffusion.diffusion import linear_score_loss
 from sklearn_diffusion.returns import EarlyStopping
+from sklearn_diffusion.returns.early_stopping import EarlyStoppingCovariance, _average_weights
 from sklearn_diffusion.returns.shrinkage import quadratic_inverse_eigenvalues
 from sklearn_diffusion.utils.weights import recency_weights
 
@@ -188,6 +191,34 @@ def test_better_candidates_weigh_more():
     mean = result.losses.mean(0)
     assert result.weights.flat[mean.argmin()] == pytest.approx(result.weights.max(), rel=1e-6)
     assert result.weights.flat[mean.argmax()] < 0.5 * result.weights.max()
+
+
+def test_the_loss_curve_weighs_half_lives_as_the_average_does():
+    losses = np.array([[[1.0, 2.0], [5.0, 7.0]], [[3.0, 2.0], [5.0, 3.0]]])
+    found = EarlyStoppingCovariance(
+        np.eye(1), 0.1, None, np.ones(1), np.array([0.0, 0.2]), np.array([[0.5, 0.1], [0.1, 0.3]]),
+        losses,
+    )  # fmt: skip
+    np.testing.assert_allclose(found.loss_by_stop_time(), [0.6 * 2 + 0.4 * 5, 0.6 * 2 + 0.4 * 5])
+    uneven = replace(found, weights=np.array([[0.5, 0.4], [0.1, 0.0]]), losses=2 * losses[:1])
+    np.testing.assert_allclose(uneven.loss_by_stop_time(), [0.9 * 2 + 0.1 * 10, 0.9 * 4 + 0.1 * 14])
+
+
+def test_two_folds_of_days_without_order_are_enough():
+    horizon = DEFAULT.horizon
+    shapes = [
+        None
+        if (losses := fit_covariance(panel(n, 3), half_life=None).losses) is None
+        else len(losses)
+        for n in (2 * horizon - 1, 2 * horizon, 3 * horizon, 30 * horizon)
+    ]
+    assert shapes == [None, 2, 3, DEFAULT.n_origins]
+
+
+def test_candidates_weigh_by_their_excess_in_standard_errors():
+    """Two candidates whose losses differ by 1, 2 and 3: mean 2 and error sqrt(2 / 9)."""
+    losses = np.array([[[0.0, 1.0]], [[4.0, 6.0]], [[1.0, 4.0]]])
+    np.testing.assert_allclose(_average_weights(losses), [[1, np.exp(-(2**2) / (2 / 9) / 2)]])
 
 
 @pytest.mark.parametrize("n", [2, 5, 40])

@@ -155,6 +155,49 @@ def test_density_integrates_to_one(rng):
     assert ratio.mean() == pytest.approx(1, abs=5 * ratio.std() / np.sqrt(len(x)))
 
 
+@pytest.mark.parametrize("variance", [0.3, 2.0])
+@pytest.mark.parametrize(("noise", "spread"), [(1.3, 0.25), (0.2, 1.5), (5.0, 0.0)])
+def test_noise_per_unit_of_signal(noise, spread, variance, rng):
+    """It is noise / variance + spread: the state of the days, which it multiplies, cancels."""
+    z, weights = rng.standard_t(5, (200, 1)), recency_weights(200, 90.0)
+
+    def ratio(**settings):
+        model = KernelMixture(max_states=1, centre_prior=1e12, **settings)
+        mixture = model.fit(z, weights, np.array([[variance]]))
+        return mixture.roots_[0, 0, 0] ** 2 / (weights @ mixture.means_[:, 0] ** 2)
+
+    unit = ratio(noise=1.0, spread=0.0) * variance
+    assert ratio(noise=noise, spread=spread) / unit == pytest.approx(noise / variance + spread)
+
+
+@pytest.mark.parametrize("min_filling", [0.05, 0.9])
+def test_noise_beyond_the_leading_directions(min_filling, rng):
+    """It fills up to unit variance; scales are (dof + q) / (dof + d), q over all directions."""
+    n, d, m = 300, 6, 2
+    covariance = np.diag([4.0, 3.0, 0.5, 0.3, 0.2, 0.1])
+    z, weights = rng.standard_t(6, (n, d)) * np.sqrt(covariance.diagonal()), np.full(n, 1 / n)
+    z[:, 3] /= 2  # a direction that moves less than the covariance says
+    mixture = KernelMixture(
+        max_states=1, n_leading=m, centre_prior=1e12, min_filling=min_filling
+    ).fit(z, weights, covariance)
+    variances = covariance.diagonal()
+    u = z / np.sqrt(variances)
+    memory = variances / (variances + mixture.noise + mixture.spread * variances)
+    moved = np.sqrt(memory) * u
+    moved -= moved.mean(0)
+    recolour = np.linalg.lstsq(moved, mixture.means_)[0].T
+    np.testing.assert_allclose(moved @ recolour.T, mixture.means_, atol=1e-9)
+    root = np.linalg.solve(recolour, mixture.roots_[0]) / np.sqrt(1 - memory)[:, None]
+    shape = root @ root.T
+    lacking = np.maximum(1 - memory * (u**2).mean(0), min_filling) / (1 - memory)
+    rest = shape[m:, m:] / lacking[m:]
+    np.testing.assert_allclose(rest, rest[0, 0] * np.eye(d - m), atol=1e-8)
+    distance = np.einsum("ni,ij,nj->n", u, np.linalg.inv(shape), u)
+    np.testing.assert_allclose(
+        mixture.scale_, (mixture.dof + distance) / (mixture.dof + d), rtol=1e-5
+    )
+
+
 def test_samples_are_not_the_training_days(rng):
     """Every day moves by noise of the size of its state."""
     returns = make_factor_returns(300, 10, random_state=0).returns
@@ -174,6 +217,17 @@ def test_days_without_weight_are_not_drawn(rng):
     weights = np.array([0.0, 0.25, 0.0, 0.75, 0.0])
     days = _systematic(weights, 1000, rng)
     np.testing.assert_array_equal(np.bincount(days, minlength=5), [0, 250, 0, 750, 0])
+
+
+def test_rounding_of_the_weights_names_no_day_beyond_the_last():
+    class LastMoment(np.random.RandomState):
+        def random_sample(self, size=None):
+            return np.nextafter(1.0, 0.0)
+
+    # Added one after the other they come to less than their sum.
+    weights = np.random.RandomState(3).dirichlet(np.ones(1000))
+    assert weights.cumsum()[-1] < np.nextafter(1.0, 0.0) * weights.sum()
+    assert _systematic(weights, 1, LastMoment(0)) == [999]
 
 
 def test_days_appear_in_proportion_to_their_weight_to_within_one(rng):

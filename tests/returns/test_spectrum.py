@@ -73,6 +73,22 @@ def test_a_market_louder_as_a_whole_changes_volatilities_alone(rng):
     assert loud.level / quiet.level == pytest.approx(3 ** RECENT[1])
 
 
+@pytest.mark.parametrize("shape", [(60, 8), (20, 35)])
+@pytest.mark.parametrize("inside", [True, False])
+def test_held_out_losses_are_those_of_the_dense_law(rng, shape, inside):
+    """Also where the days lie in the span of those of the fit, with nothing beyond it."""
+    x = factor_days(rng, *shape)
+    fitted, stops = fit(x), np.array([0.05, 0.4])
+    later = rng.standard_normal((9, len(x))) @ x / 5 if inside else factor_days(rng, 9, shape[1])
+    expected = []
+    for stop in stops:
+        correlation = fitted.correlation(np.array([stop]), ALL)
+        covariance = correlation * np.outer(fitted.scale, fitted.scale)
+        distance = np.einsum("ni,ij,nj->n", later, np.linalg.inv(covariance), later).mean()
+        expected.append((distance + np.linalg.slogdet(covariance)[1]) / shape[1])
+    np.testing.assert_allclose(fitted.held_out_losses(later, stops), expected, rtol=1e-8)
+
+
 def test_white_days_have_no_factors(rng):
     flat = Spectrum(np.ones(5), np.eye(5), np.ones(5), 1.0, np.ones(5))
     updated = flat.updated(rng.standard_normal((400, 5)), *RECENT)

@@ -7,6 +7,7 @@ from scipy import stats
 from sklearn.naive_bayes import GaussianNB
 
 from sklearn_diffusion.metrics import (
+    CramerVonMisesResult,
     classifier_two_sample_accuracy,
     correlation_error,
     cramer_von_mises,
@@ -89,6 +90,10 @@ class TestCramerVonMises:
         result = cramer_von_mises(real, synthetic, portfolios=portfolios, random_state=0)
         assert result.pass_rate == 0
 
+    def test_a_pvalue_at_the_significance_does_not_pass(self):
+        result = CramerVonMisesResult(np.ones(4), np.array([0.01, 0.05, 0.06, 1]), 0.05, np.eye(4))
+        assert result.pass_rate == 0.5
+
     def test_identical_samples_have_pvalue_one(self, rng):
         sample = rng.randn(50, 2)
         np.testing.assert_allclose(cramer_von_mises(sample, sample).pvalue, 1)
@@ -124,6 +129,8 @@ class TestCramerVonMises:
             ({"significance": 0}, "significance"),
             ({"portfolios": "equal"}, "portfolios"),
             ({"portfolios": np.ones((2, 5))}, r"\(n_portfolios, 3\)"),
+            ({"portfolios": [[1.0, np.nan, 0.0]]}, "finite weights"),
+            ({"significance": 1}, "significance"),
             ({"portfolios": "long_only", "n_portfolios": 0}, "n_portfolios"),
         ],
     )
@@ -199,6 +206,20 @@ class TestTails:
             assert row["shortfall", "real"] == pytest.approx(values[beyond].mean())
         assert (table["quantile", "error"] == 0).all()
 
+    def test_the_quantile_itself_belongs_to_its_tail(self):
+        """Eleven values: quantiles at .1 and .9 are the second and the tenth of them."""
+        table = tail_table(np.arange(1.0, 12), 2 * np.arange(1.0, 12), q=[0.1, 0.5, 0.9])
+        np.testing.assert_allclose(table["quantile", "real"], [2, 6, 10])
+        np.testing.assert_allclose(table["shortfall", "real"], [1.5, 3.5, 10.5])
+        np.testing.assert_allclose(table["quantile", "synthetic"], [4, 12, 20])
+        np.testing.assert_allclose(table["shortfall", "synthetic"], [3, 7, 21])
+        np.testing.assert_allclose(table["shortfall", "error"], 1)
+
+    def test_default_levels(self, rng):
+        table = tail_table(rng.randn(50), rng.randn(50))
+        levels = table.index.get_level_values("q").tolist()
+        assert levels == [0.001, 0.005, 0.01, 0.05, 0.95, 0.99, 0.995, 0.999]
+
     def test_error_is_nan_where_the_real_quantile_is_zero(self):
         table = tail_table([-1.0, 0.0, 0.0, 0.0, 1.0], [1.0, 2.0, 3.0], q=[0.5])
         assert np.isnan(table["quantile", "error"].item())
@@ -207,6 +228,11 @@ class TestTails:
     def test_bad_levels(self, q):
         with pytest.raises(ValueError, match="q must increase strictly"):
             tail_table([1.0, 2.0], [1.0, 2.0], q=q)
+
+    def test_default_levels_of_qq_points_are_even_in_log_odds(self, rng):
+        probability = qq_points(rng.randn(9), rng.randn(9)).probability
+        odds = probability / (1 - probability)
+        np.testing.assert_allclose(odds, 999 ** np.linspace(-1, 1, 101))
 
     def test_qq_points_reach_the_tails(self, rng):
         points = qq_points(rng.randn(100_000), rng.randn(100_000), n_points=11)
@@ -259,6 +285,27 @@ class TestMultivariateFigures:
         with pytest.raises(ValueError, match="reference"):
             correlation_error(sample, rng.randn(9, 2), reference=sample)
 
+    def test_labels_of_the_reference_are_checked(self, rng):
+        real = pd.DataFrame(rng.randn(9, 2), columns=["A", "B"])
+        other = pd.DataFrame(rng.randn(9, 2), columns=["X", "Y"])
+        with pytest.raises(ValueError, match=r"reference differ from those of real .* 'X', 'Y'"):
+            correlation_error(real, rng.randn(9, 2), reference=other)
+
+    def test_classifier_is_scored_on_the_given_folds(self, rng):
+        """The real rows, then the synthetic ones in their order; folds are averaged."""
+        real, synthetic = rng.randn(60, 2), 0.5 + rng.randn(60, 2)
+        rows, is_real = np.vstack([real, synthetic]), np.repeat([1, 0], 60)
+        parts = np.array_split(rng.permutation(120), [20, 60])
+        folds = [(parts[2], parts[0]), (parts[2], parts[1])]
+        scores = [
+            GaussianNB().fit(rows[seen], is_real[seen]).score(rows[held], is_real[held])
+            for seen, held in folds
+        ]
+        accuracy = classifier_two_sample_accuracy(
+            real, synthetic, classifier=GaussianNB(), cv=folds
+        )
+        assert accuracy == pytest.approx(np.mean(scores))
+
     def test_classifier_guesses_on_one_law_and_knows_two_apart(self, rng):
         options = {"classifier": GaussianNB(), "random_state": 0}
         real = rng.randn(1000, 3)
@@ -293,6 +340,14 @@ class TestMultivariateFigures:
             memorisation_ratio(train, test, test[:50])
         )
 
+    def test_memorisation_ratio_by_hand(self):
+        """Medians of the distances to the nearest training row, in its standard deviations."""
+        train = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 8.0], [6.0, 8.0]])  # deviations 3 and 4
+        test = np.array([[0.0, 4.0], [3.0, 0.0], [6.0, 108.0]])  # distances 1, 1 and 25
+        synthetic = np.array([[0.0, 0.0], [6.0, 16.0], [306.0, 0.0]])  # distances 0, 2 and 100
+        assert memorisation_ratio(train, test, synthetic) == pytest.approx(2)
+        assert memorisation_ratio(train, test[:1], synthetic[2:]) == pytest.approx(100)
+
     def test_memorisation_needs_unseen_test_days(self, rng):
         train = rng.randn(30, 2)
         with pytest.raises(ValueError, match="unseen"):
@@ -313,6 +368,42 @@ class TestSampleQuality:
         assert quality["std_error"] < 0.1
         assert quality["memorisation_ratio"] == pytest.approx(1, abs=0.1)
         assert quality["classifier_accuracy"] == pytest.approx(0.5, abs=0.06)
+
+    def test_figures_are_those_of_the_metrics(self, rng):
+        """Portfolios with the deviations of the training days, long-only ones drawn first."""
+        unit = np.array([0.01, 1.0, 30.0])
+        train, test = unit * rng.standard_t(6, size=(2, 80, 3))
+        synthetic = unit[::-1] * rng.standard_t(6, size=(80, 3)) @ np.tri(3)
+        quality = sample_quality(train, test, synthetic, n_portfolios=8, random_state=3)
+
+        seed = np.random.RandomState(3)
+        long_only = random_portfolios(3, 8, random_state=seed)
+        long_short = random_portfolios(
+            3, 8, "long_short", scale=train.std(axis=0), random_state=seed
+        )
+        for name, weights in (("long_only", long_only), ("long_short", long_short)):
+            expected = cramer_von_mises(test, synthetic, portfolios=weights).pass_rate
+            assert quality[f"cvm_{name}"] == expected
+        weights = np.vstack([long_only, long_short]).T
+        real, drawn = test @ weights, synthetic @ weights
+        tails = [np.quantile(values, [0.005, 0.995], axis=0) for values in (real, drawn)]
+        errors = np.abs(tails[1] / tails[0] - 1).mean(axis=0)
+        assert quality["quantile_error"] == pytest.approx(np.median(errors))
+        ratios = stats.kurtosis(drawn) / stats.kurtosis(real)
+        assert quality["kurtosis_ratio"] == pytest.approx(np.median(ratios))
+        logs = np.log(synthetic.std(axis=0) / test.std(axis=0))
+        assert quality["std_error"] == pytest.approx(np.median(np.abs(logs)))
+        assert quality["correlation_error"] == pytest.approx(
+            correlation_error(test, synthetic, reference=train)
+        )
+        assert quality["memorisation_ratio"] == pytest.approx(
+            memorisation_ratio(train, test, synthetic)
+        )
+
+    def test_columns_of_all_three_are_checked(self, rng):
+        train, test = (pd.DataFrame(rng.randn(20, 2), columns=list(c)) for c in ("AB", "XY"))
+        with pytest.raises(ValueError, match="columns of test differ from those of train"):
+            sample_quality(train, test, rng.randn(30, 2))
 
     def test_each_fault_shows_in_its_figure(self, rng):
         mixing = rng.randn(4, 4)

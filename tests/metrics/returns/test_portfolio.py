@@ -71,6 +71,10 @@ class TestMinimumVarianceWeights:
         weights = minimum_variance_weights(np.diag([1.0, 0.0]))
         np.testing.assert_allclose(weights, [0, 1], atol=1e-9)
 
+    def test_the_ridge_is_a_trillionth_of_the_mean_variance(self):
+        weights = minimum_variance_weights(np.diag([6.0, 0.0, 0.0]))
+        np.testing.assert_allclose(weights[0], 1e-12 / 6, rtol=1e-3)
+
     def test_zero_matrix_has_none(self):
         with pytest.raises(ValueError, match="positive trace"):
             minimum_variance_weights(np.zeros((2, 2)))
@@ -101,6 +105,16 @@ class TestWalkForward:
         np.testing.assert_allclose(backtest.summary["relative_volatility"], 1)
         condition = backtest.rebalances["condition_number"].unstack()
         np.testing.assert_allclose(condition["class"], condition["function"])
+
+    def test_conditions_and_seconds_are_medians(self, returns):
+        matrices = iter([np.diag([1.0, 1, 1, condition]) for condition in (2, 3, 1000)])
+        backtest = walk_forward_minimum_variance(
+            returns, {"changing": lambda X: next(matrices)}, window=70, step=10
+        )
+        np.testing.assert_allclose(backtest.rebalances["condition_number"], [2, 3, 1000])
+        summary = backtest.summary.loc["changing"]
+        assert summary["condition_number"] == pytest.approx(3)
+        assert summary["fit_seconds"] == backtest.rebalances["fit_seconds"].median()
 
     def test_identity_covariance_holds_equal_weights(self, returns):
         backtest = walk_forward_minimum_variance(returns, {"1/N": lambda X: np.eye(4)}, window=50)
@@ -191,6 +205,18 @@ class TestWalkForward:
         assert "rebalance 5 of 5" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
+        ("total", "verbose", "printed"), [(45, 0, 0), (45, 1, 23), (45, 2, 45), (7, 1, 7)]
+    )
+    def test_progress_is_printed_about_twenty_times(self, returns, capsys, total, verbose, printed):
+        """Every second of 45 rebalances, and the last."""
+        walk_forward_minimum_variance(
+            returns, {"1/N": lambda X: np.eye(4)}, window=50, step=1, last=total, verbose=verbose
+        )
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == printed
+        assert not lines or f"rebalance {total} of {total}" in lines[-1]
+
+    @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             ({"window": 1}, "window"),
@@ -230,7 +256,8 @@ def test_a_window_that_cannot_be_fitted_is_named(rng):
     days = pd.bdate_range("2020-01-01", periods=120)
     returns = pd.DataFrame(0.01 * rng.standard_normal((120, 3)), days, ["A", "B", "C"])
     returns.iloc[30:90, 1] = 0.0
-    message = r"'diffusion'\] cannot be fitted to the window from 2020-02-\d+ to .*constant.*'B'"
+    window = f"from {days[30].date()} to {days[69].date()}"
+    message = rf"'diffusion'\] cannot be fitted to the window {window}: .*constant.*'B'"
     with pytest.raises(ValueError, match=message):
         walk_forward_minimum_variance(
             returns, {"diffusion": DiffusionCovarianceEstimator()}, window=40, step=10

@@ -44,6 +44,37 @@ def test_errors_of_known_size():
     np.testing.assert_allclose(daily_mape(truth, forecast), [1.5, 1.5])
 
 
+def test_breaches_by_hand():
+    """A truth at an end is inside; of five, one is below and one above."""
+    truth = np.array([[1.0, 2.0, 3.0, 0.5, 3.5]])
+    interval = np.broadcast_to([1.0, 3.0], (1, 5, 2))
+    assert ci_breach(truth, interval) == pytest.approx(40)
+    assert ci_breach(truth, interval, mask=np.array([[True] * 4 + [False]])) == pytest.approx(25)
+
+
+def test_width_and_its_deviation_by_hand():
+    interval = np.array([[[0.1, 0.2], [0.2, 0.5]], [[0.3, 0.5], [0.1, 0.7]]])
+    assert ci_width(interval) == pytest.approx(0.3)
+    assert ci_width_std(interval) == pytest.approx(np.sqrt(0.14 / 4))
+
+
+def test_intervals_are_weibulls_quantiles():
+    """Nine samples leave ten gaps: the k-th of them is the quantile at k / 10."""
+    samples = np.random.RandomState(0).permutation(np.arange(1.0, 10))[:, None, None] * [1, 10]
+    np.testing.assert_allclose(sample_interval(samples, 0.8), [[[1, 9], [10, 90]]])
+    np.testing.assert_allclose(sample_interval(samples, 0.5), [[[2.5, 7.5], [25, 75]]])
+    np.testing.assert_allclose(sample_interval(samples), sample_interval(samples, 0.9))
+
+
+def test_masks_reach_the_deviation_and_the_daily_error(truth, forecast, mask):
+    garbage, blank = np.where(mask, truth, np.nan), np.where(mask, forecast, -1)
+    errors = 100 * np.abs(forecast / truth - 1)
+    assert ape_std(garbage, blank, mask=mask) == pytest.approx(errors[mask].std())
+    some = mask.any(axis=1)
+    expected = [row[counted].mean() for row, counted in zip(errors[some], mask[some], strict=True)]
+    np.testing.assert_allclose(daily_mape(garbage, blank, mask=mask)[some], expected)
+
+
 def test_only_traded_cells_count(truth, forecast, mask):
     interval = np.stack([0.95 * forecast, 1.02 * forecast], axis=-1)
     garbage = np.where(mask, truth, np.nan)

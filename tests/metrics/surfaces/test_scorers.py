@@ -9,7 +9,16 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn_diffusion.baselines import BootstrapForecaster, RandomWalkForecaster
 from sklearn_diffusion.datasets import make_iv_surfaces
 from sklearn_diffusion.grid import SurfaceGrid
-from sklearn_diffusion.metrics import crps, get_scorer, mape
+from sklearn_diffusion.metrics import (
+    arbitrage_penalty,
+    ci_breach,
+    crps,
+    energy_score,
+    get_scorer,
+    mape,
+    pit_cramer_von_mises,
+    sample_interval,
+)
 from sklearn_diffusion.preprocessing import make_forecast_frame
 
 NAMES = (
@@ -38,6 +47,22 @@ def test_scores_are_the_metrics_with_their_sign(frame):
     )
     assert get_scorer("neg_crps")(forecaster, *held_out) == pytest.approx(
         -crps(y[500:], samples, log=True)
+    )
+    assert get_scorer("neg_energy_score")(forecaster, *held_out) == pytest.approx(
+        -energy_score(y[500:], samples, log=True)
+    )
+    assert get_scorer("neg_pit_cramer_von_mises")(forecaster, *held_out) == pytest.approx(
+        -pit_cramer_von_mises(y[500:], samples)
+    )
+    breach = ci_breach(y[500:], sample_interval(samples, 0.9))
+    assert breach != pytest.approx(10)
+    assert get_scorer("neg_ci_breach_error")(forecaster, *held_out) == pytest.approx(
+        -abs(breach - 10)
+    )
+    grid = SurfaceGrid([0.9, 1.0, 1.1], [0.5 - 1e-3, 0.5])
+    forecaster.grid = grid
+    assert get_scorer("neg_arbitrage_penalty")(forecaster, *held_out) == pytest.approx(
+        -arbitrage_penalty(samples, grid).mean()
     )
 
 

@@ -82,12 +82,46 @@ def test_point_forecast_and_mask(forecast):
     assert list(table.index) == ["dead", "half", "overall"]
 
 
+def test_masks_and_coverage_reach_every_column(forecast, rng):
+    truth, samples = forecast
+    mask = rng.uniform(size=truth.shape) < 0.6
+    cells = [3, 40, 41, 80]
+    table = surface_table(truth, samples, buckets={"some": cells}, coverage=0.6, mask=mask)
+    real, drawn, traded = truth[:, cells], samples[..., cells], mask[:, cells]
+    interval = sample_interval(drawn, 0.6)
+    errors = 100 * np.abs(drawn.mean(axis=0) / real - 1)[traded]
+    widths = (interval[..., 1] - interval[..., 0])[traded]
+    assert table.loc["some"].to_dict() == pytest.approx(
+        {
+            "mape": errors.mean(),
+            "ape_std": errors.std(),
+            "ci_width": widths.mean(),
+            "ci_width_std": widths.std(),
+            "ci_breach": ci_breach(real, interval, mask=traded),
+            "crps": crps(real, drawn, mask=traded, log=True),
+        }
+    )
+    assert table.loc["overall", "mape"] == pytest.approx(
+        mape(truth, samples.mean(axis=0), mask=mask)
+    )
+    whole = surface_table(truth, samples, buckets={"some": cells})
+    assert whole.loc["some", "ci_breach"] == pytest.approx(
+        ci_breach(real, sample_interval(drawn, 0.9))
+    )
+
+
 def test_moments_compare_pooled_laws(forecast):
     truth, samples = forecast
     table = surface_moments(truth, samples, buckets={"one": [5], "two": [5, 6]})
     pooled = samples[..., [5, 6]].mean(axis=2).ravel()
     assert table.loc["two", ("std", "synthetic")] == pytest.approx(pooled.std())
     assert table.loc["one", ("mean", "real")] == pytest.approx(truth[:, 5].mean())
+    daily = truth[:, [5, 6]].mean(axis=1)
+    for name, values in (("real", daily), ("synthetic", pooled)):
+        z = (values - values.mean()) / values.std()
+        assert table.loc["two", ("std", name)] == pytest.approx(values.std())
+        assert table.loc["two", ("skewness", name)] == pytest.approx((z**3).mean())
+        assert table.loc["two", ("kurtosis", name)] == pytest.approx((z**4).mean() - 3)
 
 
 @pytest.mark.parametrize("bucket", [[81], [-1], [0.5], [], np.ones(80, dtype=bool)])
