@@ -22,6 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.utils.arrays import as_floats
+from sklearn_diffusion.utils.cells import LARGEST_VOLATILITY, LEAST_VOLATILITY, check_labels
+from sklearn_diffusion.utils.tables import check_number
 
 __all__ = [
     "ArbitrageOperators",
@@ -147,6 +150,7 @@ def relative_calls(surfaces: ArrayLike, grid: SurfaceGrid, *, rate: float = 0.0)
     ----------
     Jin & Agarwal, arXiv 2511.07571, equation (29).
     """
+    check_number(rate, "rate", -1, 1)
     moneyness, tenors = _cell_axes(grid)
     deviation = _check_surfaces(surfaces, grid) * np.sqrt(tenors)
     d1 = (rate * tenors - np.log(moneyness)) / deviation + deviation / 2
@@ -228,8 +232,10 @@ def arbitrage_report(
         Columns ``calendar``, ``spread`` (not with the surrogate), ``butterfly`` and ``total``;
         the index is that of `surfaces` if it is a DataFrame.
     """
+    if np.ndim(surfaces) < 2:
+        surfaces = np.atleast_2d(as_floats(surfaces, "surfaces"))
     index = surfaces.index if isinstance(surfaces, pd.DataFrame) else None
-    report = pd.DataFrame(_penalties(np.atleast_2d(surfaces), grid, rate, surrogate), index=index)
+    report = pd.DataFrame(_penalties(surfaces, grid, rate, surrogate), index=index)
     return report.assign(total=report.sum(axis=1))
 
 
@@ -265,17 +271,21 @@ def _cell_axes(grid: SurfaceGrid) -> tuple[NDArray, NDArray]:
 
 
 def _check_surfaces(surfaces: ArrayLike, grid: SurfaceGrid) -> NDArray:
-    surfaces = np.asarray(surfaces, dtype=np.float64)
+    if isinstance(surfaces, pd.DataFrame):
+        check_labels(surfaces.columns, grid.cell_names, "surfaces")
+    surfaces = as_floats(surfaces, "surfaces")
+    if len(surfaces) == 0:
+        raise ValueError("surfaces are empty: there is no row.")
     if surfaces.shape[-1:] != (grid.n_cells,):
         raise ValueError(
             f"surfaces of shape {surfaces.shape} do not end in the grid's n_cells = {grid.n_cells}."
         )
-    invalid = ~(surfaces > 0)
+    invalid = ~((surfaces >= LEAST_VOLATILITY) & (surfaces <= LARGEST_VOLATILITY))
     if invalid.any():
         first = np.argwhere(invalid)[0]
         raise ValueError(
-            f"surfaces must be positive volatilities: {int(invalid.sum())} values are not, the "
-            f"first {surfaces[tuple(first)]} at position {tuple(first[:-1].tolist())}, "
+            f"surfaces must be positive, finite volatilities: {int(invalid.sum())} values are "
+            f"not, the first {surfaces[tuple(first)]} at position {tuple(first[:-1].tolist())}, "
             f"cell {grid.cell_names[first[-1]]!r}."
         )
     return surfaces

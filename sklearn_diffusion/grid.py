@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sklearn_diffusion.utils.arrays import as_floats
+
 __all__ = ["SurfaceGrid"]
 
 
@@ -187,7 +189,7 @@ class SurfaceGrid:
 
 
 def _as_axis(values: ArrayLike | Sequence[float], name: str) -> NDArray[np.float64]:
-    axis = np.array(values, dtype=np.float64)
+    axis = as_floats(values, name).copy()
     if axis.ndim != 1 or axis.size == 0:
         raise ValueError(
             f"{name} must be a non-empty one-dimensional array, got shape {axis.shape}."

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import elementwise
 from scipy.special import log_ndtr, ndtr
 
-from sklearn_diffusion.utils.arrays import check_plain
+from sklearn_diffusion.utils.arrays import as_floats
 
 __all__ = [
     "VolatilityStatus",
@@ -117,7 +117,9 @@ def black_vega(
     """
     forward, strike, discount = _positive(forward=forward, strike=strike, discount=discount)
     d1, _, root_tau = _d1_d2(forward, strike, tau, volatility)
-    return discount * forward * np.exp(-0.5 * d1**2) / np.sqrt(2 * np.pi) * root_tau
+    with np.errstate(over="ignore"):  # d1 of no volatility at all: the density is zero there
+        density = np.exp(-0.5 * d1**2) / np.sqrt(2 * np.pi)
+    return discount * forward * density * root_tau
 
 
 def black_delta(
@@ -239,9 +241,19 @@ def implied_volatility(
     forward, strike, tau, discount = _positive(
         forward=forward, strike=strike, tau=tau, discount=discount
     )
-    price, forward, strike, tau, discount, is_call = np.broadcast_arrays(
-        _as_floats("price", price), forward, strike, tau, discount, _as_calls(is_call)
-    )
+    arguments = {
+        "price": as_floats(price, "price"),
+        "forward": forward,
+        "strike": strike,
+        "tau": tau,
+        "discount": discount,
+        "is_call": _as_calls(is_call),
+    }
+    try:
+        price, forward, strike, tau, discount, is_call = np.broadcast_arrays(*arguments.values())
+    except ValueError as error:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arguments.items())
+        raise ValueError(f"arguments do not broadcast to one shape: {shapes}.") from error
     undiscounted = price / discount
     sign = np.where(is_call, 1.0, -1.0)
     time_value = undiscounted - np.maximum(sign * (forward - strike), 0)
@@ -432,7 +444,8 @@ def _log_otm_price(x: Floats, s: Floats) -> Floats:
     d1, d2 = x / s + s / 2, x / s - s / 2
     log_asset = x / 2 + log_ndtr(d1)
     log_cash = -x / 2 + log_ndtr(d2)
-    return log_asset + np.log(-np.expm1(log_cash - log_asset))
+    with np.errstate(divide="ignore"):  # cash and asset equal in double precision: no price left
+        return log_asset + np.log(-np.expm1(log_cash - log_asset))
 
 
 def _d1_d2(
@@ -469,16 +482,8 @@ def _as_calls(is_call: ArrayLike) -> NDArray[np.bool_]:
     )
 
 
-def _as_floats(name: str, value: ArrayLike) -> Floats:
-    check_plain(value, name)
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be numbers, got {value!r}.") from error
-
-
 def _checked(name: str, value: ArrayLike, *, strict: bool) -> Floats:
-    array = _as_floats(name, value)
+    array = as_floats(value, name)
     valid = np.isfinite(array) & ((array > 0) if strict else (array >= 0))
     if not valid.all():
         where = np.argwhere(~valid)[0].tolist()

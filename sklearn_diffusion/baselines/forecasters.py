@@ -6,26 +6,26 @@ All start from today's surface, the first block of the features (see
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.utils import Tags, check_random_state, check_scalar
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_diffusion.preprocessing.features import split_features
 from sklearn_diffusion.surfaces.base import SamplingForecasterMixin
+from sklearn_diffusion.utils.arrays import as_float_table
 from sklearn_diffusion.utils.blocks import MAX_ELEMENTS, day_blocks
-from sklearn_diffusion.utils.cells import check_labels, check_volatilities
+from sklearn_diffusion.utils.cells import check_labels, check_truth, check_volatilities
 from sklearn_diffusion.utils.random_state import draw_seed
 from sklearn_diffusion.utils.refit import all_or_nothing
+from sklearn_diffusion.utils.tables import as_frame, check_positive_integer
 
 __all__ = ["BootstrapForecaster", "RandomWalkForecaster"]
 
 
-class _FromToday(SamplingForecasterMixin, RegressorMixin, BaseEstimator):
+class _FromToday(SamplingForecasterMixin, BaseEstimator):
     """Validation shared by forecasters whose first columns are today's surface."""
 
     def _validate_fit(
@@ -44,11 +44,13 @@ class _FromToday(SamplingForecasterMixin, RegressorMixin, BaseEstimator):
         self._check_today(X, X_values)
         if isinstance(X, pd.DataFrame) and cells is not None:
             check_labels(X.columns, [f"iv_{cell}" for cell in cells], "X")
+            check_truth(X, y, self.n_cells_)
         return X_values, targets
 
     def _validate_predict(self, X: ArrayLike | pd.DataFrame) -> NDArray:
         check_is_fitted(self)
-        values = validate_data(self, X, reset=False, dtype=np.float64)
+        X = as_float_table(X, "X")
+        values = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite=False)
         self._check_today(X, values)
         return values
 
@@ -59,6 +61,7 @@ class _FromToday(SamplingForecasterMixin, RegressorMixin, BaseEstimator):
         check_volatilities(
             values[:, : self.n_cells_], days=days, cells=cells, what="today's volatilities in X"
         )
+        as_frame(pd.DataFrame(values, days, cells), "X", min_rows=1)  # names what is not finite
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -144,7 +147,7 @@ class RandomWalkForecaster(_FromToday):
         -------
         ndarray of shape (n_samples, n_days, n_cells)
         """
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        check_positive_integer(n_samples, "n_samples")
         return np.repeat(self.predict(X)[None], n_samples, axis=0)
 
 
@@ -279,7 +282,7 @@ class BootstrapForecaster(_FromToday):
         ndarray of shape (n_samples, n_days, n_cells)
         """
         features = self._validate_predict(X)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        check_positive_integer(n_samples, "n_samples")
         rng = check_random_state(self.seed_ if random_state is None else random_state)
         drawn = self.residuals_[rng.randint(len(self.residuals_), size=n_samples)]
         samples = self._scale(features) * drawn[:, None]

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
-from sklearn.covariance import EmpiricalCovariance
 from sklearn.utils._param_validation import Interval
 
-from sklearn_diffusion.returns.validation import validate_returns
+from sklearn_diffusion.returns.validation import ReturnsCovariance, validate_returns
 from sklearn_diffusion.utils.refit import all_or_nothing
 from sklearn_diffusion.utils.weights import recency_weights
 
@@ -20,7 +19,7 @@ __all__ = [
 ]
 
 
-class RecencyWeightedShrinkage(EmpiricalCovariance):
+class RecencyWeightedShrinkage(ReturnsCovariance):
     r"""Covariance of exponentially weighted days, its correlations shrunk towards zero.
 
     Markets drift and few days say little about many correlations: this answers both with a
@@ -74,7 +73,7 @@ class RecencyWeightedShrinkage(EmpiricalCovariance):
     """
 
     _parameter_constraints: dict = {
-        **EmpiricalCovariance._parameter_constraints,
+        **ReturnsCovariance._parameter_constraints,
         "half_life": [Interval(Real, 0, None, closed="neither"), None],
         "shrinkage": [Interval(Real, 0, 1, closed="both")],
     }

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
-from sklearn.covariance import EmpiricalCovariance
 
 from sklearn_diffusion.returns.shrinkage import quadratic_inverse_eigenvalues
-from sklearn_diffusion.returns.validation import validate_returns
+from sklearn_diffusion.returns.validation import ReturnsCovariance, validate_returns
 from sklearn_diffusion.utils.refit import all_or_nothing
 from sklearn_diffusion.utils.tables import as_frame, check_varying
 
@@ -77,6 +76,8 @@ def quadratic_inverse_shrinkage(X: ArrayLike, *, assume_centered: bool = False) 
     >>> bool(np.linalg.eigvalsh(quadratic_inverse_shrinkage(X)).min() > 0)
     True
     """
+    if np.ndim(X) != 2:
+        raise ValueError(f"X must be of shape (n_samples, n_features), got {np.shape(X)}.")
     frame = as_frame(X, "X")
     check_varying(frame, "X")
     rows = frame.to_numpy()
@@ -90,7 +91,7 @@ def quadratic_inverse_shrinkage(X: ArrayLike, *, assume_centered: bool = False) 
     return (covariance + covariance.T) / 2
 
 
-class QuadraticInverseShrinkage(EmpiricalCovariance):
+class QuadraticInverseShrinkage(ReturnsCovariance):
     """Covariance by the quadratic-inverse shrinkage of Ledoit and Wolf.
 
     Parameters

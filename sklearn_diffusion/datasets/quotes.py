@@ -196,6 +196,8 @@ def tidy_option_quotes(
     """
     if format not in ("auto", "optionmetrics", "csv"):
         raise ValueError(f"format must be 'auto', 'optionmetrics' or 'csv', got {format!r}.")
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"table must be a pandas DataFrame, got {type(table).__name__}.")
     table = table.rename(columns=_plain)
     _check_columns_differ(table)
     if format == "auto":

@@ -34,6 +34,7 @@ from sklearn_diffusion.preprocessing.features import (
     join_features,
     split_features,
 )
+from sklearn_diffusion.utils.arrays import as_float_table, as_floats
 from sklearn_diffusion.utils.cells import check_labels, check_volatilities
 from sklearn_diffusion.utils.dates import index_dates
 from sklearn_diffusion.utils.refit import all_or_nothing
@@ -196,7 +197,12 @@ class EWMAConditioner(TransformerMixin, BaseEstimator):
         days = X.index if isinstance(X, pd.DataFrame) else None
         columns = X.columns if isinstance(X, pd.DataFrame) else None
         values = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_all_finite=False, ensure_min_features=3
+            self,
+            as_float_table(X, "X"),
+            reset=reset,
+            dtype=np.float64,
+            ensure_all_finite=False,
+            ensure_min_features=3,
         )
         n_cells = values.shape[1] - 2
         if self.grid is not None and n_cells != self.grid.n_cells:
@@ -250,16 +256,18 @@ def advance_features(
         If shapes differ, a volatility is missing or not positive, or a return is not finite or
         not above -1.
     """
-    surfaces = np.asarray(surfaces, dtype=np.float64)
+    surfaces = as_floats(surfaces, "surfaces")
     if surfaces.ndim != 2:
         raise ValueError(f"surfaces must be of shape (n_days, n_cells), got {surfaces.shape}.")
-    now = split_features(np.asarray(X, dtype=np.float64), surfaces.shape[1])
-    spot_return = _check_returns(spot_return, "spot_return", len(surfaces))
-    vix_return = _check_returns(vix_return, "vix_return", len(surfaces))
+    now = split_features(X, surfaces.shape[1])
     if len(now.today) != len(surfaces):
         raise ValueError(f"X has {len(now.today)} days, surfaces have {len(surfaces)}.")
+    spot_return = _check_returns(spot_return, "spot_return", len(surfaces))
+    vix_return = _check_returns(vix_return, "vix_return", len(surfaces))
     check_volatilities(surfaces, what="surfaces")
     check_volatilities(now.today, what="today's volatilities in X")
+    check_volatilities(now.ewma_short, what="short averages in X")
+    check_volatilities(now.ewma_long, what="long averages in X")
     if not np.isfinite(now.scalars).all():
         row, column = np.argwhere(~np.isfinite(now.scalars))[0]
         raise ValueError(f"X is not finite on day {row}: {SCALAR_NAMES[column]}.")
@@ -288,7 +296,7 @@ def advance_features(
 
 
 def _check_returns(values: ArrayLike, name: str, n_days: int) -> NDArray:
-    returns = np.asarray(values, dtype=np.float64)
+    returns = as_floats(values, name)
     if returns.shape != (n_days,) or not np.isfinite(returns).all() or (returns <= -1).any():
         raise ValueError(
             f"{name} must be {n_days} finite relative changes above -1, got shape {returns.shape}"

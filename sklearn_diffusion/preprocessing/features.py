@@ -40,6 +40,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.utils.arrays import as_floats
 from sklearn_diffusion.utils.cells import check_labels, check_volatilities
 from sklearn_diffusion.utils.dates import name_day
 
@@ -121,10 +122,13 @@ def split_features(X: ArrayLike, grid: SurfaceGrid | int) -> ForecastFeatures:
     Raises
     ------
     ValueError
-        If `X` has not the number of columns that the grid implies.
+        If `X` has not the number of columns that the grid implies, a value is no number, or a
+        column of a frame stands in another's place.
     """
+    if isinstance(grid, SurfaceGrid) and isinstance(X, pd.DataFrame):
+        check_labels(X.columns, feature_names(grid.cell_names), "X")
     n_cells = grid.n_cells if isinstance(grid, SurfaceGrid) else grid
-    values = np.asarray(X)
+    values = as_floats(X, "X")
     expected = _N_SURFACES * n_cells + len(SCALAR_NAMES)
     if values.ndim != 2 or values.shape[1] != expected:
         raise ValueError(
@@ -132,6 +136,8 @@ def split_features(X: ArrayLike, grid: SurfaceGrid | int) -> ForecastFeatures:
             f"{len(SCALAR_NAMES)} scalars, as made by make_forecast_frame; got shape "
             f"{values.shape}."
         )
+    if len(values) == 0:
+        raise ValueError("X has no days.")
     return ForecastFeatures(*np.split(values, n_cells * np.arange(1, _N_SURFACES + 1), axis=1))
 
 
@@ -195,9 +201,7 @@ def check_features(X: ArrayLike | pd.DataFrame, grid: SurfaceGrid) -> ForecastFe
         column that stands in another's place.
     """
     days = X.index if isinstance(X, pd.DataFrame) else None
-    features = split_features(np.asarray(X, dtype=np.float64), grid)
-    if isinstance(X, pd.DataFrame):
-        check_labels(X.columns, feature_names(grid.cell_names), "X")
+    features = split_features(X, grid)
     surfaces = {
         "today's volatilities in X": features.today,
         "short averages in X": features.ewma_short,

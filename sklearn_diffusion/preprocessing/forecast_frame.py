@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import validate_params
+from sklearn.utils.validation import _num_samples
 
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.preprocessing.conditioner import EWMAConditioner, segment_starts
-from sklearn_diffusion.utils.arrays import check_plain
+from sklearn_diffusion.utils.arrays import as_floats
 from sklearn_diffusion.utils.cells import check_labels
 from sklearn_diffusion.utils.dates import check_dates, check_time_order, index_dates, name_day
 
@@ -193,7 +194,7 @@ def _all_features(
     max_gap_days: float,
 ) -> tuple[pd.DataFrame, pd.DatetimeIndex | None, NDArray, NDArray]:
     """Checked panel of surfaces, spot and VIX, its dates, the features of its days, their names."""
-    given = None if dates is None else check_dates(dates, len(np.asarray(surfaces)))
+    given = None if dates is None else check_dates(dates, _num_samples(surfaces))
     _check_same_index(given, surfaces=surfaces, spot=spot, vix=vix)  # names the day that is missing
     panel = _as_panel(surfaces, spot, vix, grid)
     index = index_dates(surfaces, "surfaces") if given is None else given
@@ -209,9 +210,7 @@ def _as_panel(
     vix: ArrayLike | pd.Series,
     grid: SurfaceGrid | None,
 ) -> pd.DataFrame:
-    for name, table in (("surfaces", surfaces), ("spot", spot), ("vix", vix)):
-        check_plain(table, name)
-    values = np.asarray(surfaces, dtype=np.float64)
+    values = as_floats(surfaces, "surfaces")
     if values.ndim == 3:
         values = values.reshape(len(values), -1) if grid is None else grid.flatten(values)
     if values.ndim != 2:
@@ -221,7 +220,7 @@ def _as_panel(
         )
     columns = {}
     for name, series in (("spot", spot), ("vix", vix)):
-        columns[name] = np.asarray(series, dtype=np.float64)
+        columns[name] = as_floats(series, name)
         if columns[name].shape != (len(values),):
             raise ValueError(
                 f"{name} must hold one value for each of {len(values)} days, "

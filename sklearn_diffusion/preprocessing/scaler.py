@@ -10,7 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_diffusion.grid import SurfaceGrid
-from sklearn_diffusion.utils.arrays import check_plain
+from sklearn_diffusion.utils.arrays import LARGEST, as_float_table, as_floats
 from sklearn_diffusion.utils.cells import check_labels, check_volatilities
 from sklearn_diffusion.utils.refit import all_or_nothing
 
@@ -137,13 +137,14 @@ class LogSurfaceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If a value is not finite, or a column stands in another's place.
         """
         check_is_fitted(self)
-        check_plain(X, "X")
-        standardised = np.asarray(X, dtype=np.float64)
+        standardised = as_floats(X, "X")
         if standardised.shape[-1:] != (self.n_features_in_,):
             raise ValueError(
                 f"X of shape {standardised.shape} does not end in the {self.n_features_in_} "
                 "cells seen in fit."
             )
+        if standardised.size == 0:
+            raise ValueError(f"X has no days: got shape {standardised.shape}.")
         if not np.isfinite(standardised).all():
             first = tuple(np.argwhere(~np.isfinite(standardised))[0].tolist())
             raise ValueError(f"X holds {standardised[first]} at {first}: it must be finite.")
@@ -151,14 +152,21 @@ class LogSurfaceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             cells = getattr(self, "feature_names_in_", self._cells(None))
             if cells is not None:
                 check_labels(X.columns, [str(cell) for cell in cells], "X")
-        return np.exp(standardised * self.scale_ + self.mean_)
+        logs = standardised * self.scale_ + self.mean_
+        if np.abs(logs).max() > np.log(LARGEST):
+            first = tuple(np.argwhere(np.abs(logs) > np.log(LARGEST))[0].tolist())
+            raise ValueError(
+                f"X holds {standardised[first]:g} at {first}, whose volatility is out of the range "
+                "of double precision: are these standardised log volatilities?"
+            )
+        return np.exp(logs)
 
     def _validate(self, X: ArrayLike | pd.DataFrame, *, reset: bool) -> NDArray:
         days = X.index if isinstance(X, pd.DataFrame) else None
         cells = self._cells(X)
         surfaces = validate_data(
             self,
-            X,
+            as_float_table(X, "X"),
             reset=reset,
             dtype=np.float64,
             ensure_all_finite=False,

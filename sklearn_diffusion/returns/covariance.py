@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.base import _fit_context
-from sklearn.covariance import EmpiricalCovariance
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,7 +18,7 @@ from sklearn_diffusion.returns.early_stopping import EarlyStopping
 from sklearn_diffusion.returns.hidden_layer import HiddenLayer
 from sklearn_diffusion.returns.observations import parse_conditioning
 from sklearn_diffusion.returns.score_model import FitSettings, FromDenoiser, ReturnsModel
-from sklearn_diffusion.returns.validation import validate_returns
+from sklearn_diffusion.returns.validation import ReturnsCovariance, validate_returns
 from sklearn_diffusion.utils.parameters import NestedParametersMixin, resolve_part
 from sklearn_diffusion.utils.random_state import private_random_state
 from sklearn_diffusion.utils.refit import all_or_nothing
@@ -35,7 +34,7 @@ _SCORE_MODELS = {
 }
 
 
-class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
+class DiffusionCovarianceEstimator(NestedParametersMixin, ReturnsCovariance):
     r"""Covariance matrix, and the whole distribution of returns behind it, by a diffusion model.
 
     A drop-in replacement for :class:`sklearn.covariance.LedoitWolf`. The default model is closed
@@ -135,7 +134,7 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, EmpiricalCovariance):
     """
 
     _parameter_constraints: dict = {
-        **EmpiricalCovariance._parameter_constraints,
+        **ReturnsCovariance._parameter_constraints,
         "score_model": [
             StrOptions(set(_SCORE_MODELS)),
             HasMethods("fit_returns"),

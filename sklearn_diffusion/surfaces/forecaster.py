@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
-from sklearn.utils import Tags, check_random_state, check_scalar
+from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -24,12 +24,14 @@ from sklearn_diffusion.surfaces.networks import Perceptron, UNet
 from sklearn_diffusion.surfaces.targets import IncrementTarget, LevelTarget, SurfaceTarget
 from sklearn_diffusion.surfaces.training import Training
 from sklearn_diffusion.training.callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
+from sklearn_diffusion.utils.arrays import as_float_table
 from sklearn_diffusion.utils.blocks import day_blocks
 from sklearn_diffusion.utils.cells import check_labels, check_volatilities
 from sklearn_diffusion.utils.device import resolve_device
 from sklearn_diffusion.utils.parameters import NestedParametersMixin, resolve_part
 from sklearn_diffusion.utils.random_state import draw_seed
 from sklearn_diffusion.utils.refit import all_or_nothing
+from sklearn_diffusion.utils.tables import check_positive_integer
 
 if TYPE_CHECKING:
     from sklearn_diffusion.diffusion.denoiser import Denoiser
@@ -49,7 +51,6 @@ class ConditionalIVSurfaceForecaster(
     NestedParametersMixin,
     SamplingForecasterMixin,
     CallbackSupportMixin,
-    RegressorMixin,
     BaseEstimator,
 ):
     r"""Forecast tomorrow's implied-volatility surface as a distribution.
@@ -389,7 +390,7 @@ class ConditionalIVSurfaceForecaster(
             In volatility units.
         """
         features = self._validate_predict(X)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        check_positive_integer(n_samples, "n_samples")
         blocks = [block.mean(axis=0) for block in self._sample_blocks(features, n_samples)]
         return np.concatenate(blocks)
 
@@ -416,7 +417,7 @@ class ConditionalIVSurfaceForecaster(
             In volatility units. All days share the noise.
         """
         features = self._validate_predict(X)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        check_positive_integer(n_samples, "n_samples")
         blocks = list(self._sample_blocks(features, n_samples, random_state))
         return np.concatenate(blocks, axis=1)
 
@@ -475,6 +476,7 @@ class ConditionalIVSurfaceForecaster(
 
     def _validate_predict(self, X: ArrayLike | pd.DataFrame) -> ForecastFeatures:
         check_is_fitted(self)
+        X = as_float_table(X, "X")
         validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite=False)
         return self._split(X)
 

@@ -8,14 +8,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_consistent_length
 
-from sklearn_diffusion.utils.dates import name_day
+from sklearn_diffusion.utils.arrays import as_float_table
+from sklearn_diffusion.utils.dates import check_equal_index, name_day
 
 __all__ = [
+    "LARGEST_VOLATILITY",
+    "LEAST_VOLATILITY",
     "check_labels",
+    "check_truth",
     "check_volatilities",
 ]
+
+# Far beyond what any market quotes; ratios of what lies between have squares in double precision.
+LEAST_VOLATILITY, LARGEST_VOLATILITY = 1e-12, 1e12
 
 _N_NAMED = 3
 # As `SurfaceGrid.cell_names` writes them, perhaps after the name of a block of features.
@@ -29,7 +37,7 @@ def check_volatilities(
     cells: Sequence[Any] | NDArray | pd.Index | None = None,
     what: str = "volatilities",
 ) -> None:
-    """Raise unless every value is positive and finite.
+    """Raise unless every value is positive and finite, from 1e-12 to 1e12.
 
     Parameters
     ----------
@@ -47,7 +55,7 @@ def check_volatilities(
     ValueError
         Naming the first few values at fault by day and cell.
     """
-    invalid = ~(np.isfinite(values) & (values > 0))
+    invalid = ~((values >= LEAST_VOLATILITY) & (values <= LARGEST_VOLATILITY))
     if not invalid.any():
         return
     positions = np.argwhere(invalid)
@@ -60,7 +68,8 @@ def check_volatilities(
     # The words that scikit-learn expects of an estimator which takes positive data only.
     prefix = "Negative values in data: " if (values < 0).any() else ""
     raise ValueError(
-        f"{prefix}{what} must be positive and finite, without NaN or inf; got {named}{more}. "
+        f"{prefix}{what} must be positive and finite, without NaN or inf, from "
+        f"{LEAST_VOLATILITY:g} to {LARGEST_VOLATILITY:g}; got {named}{more}. "
         "Nothing is filled or dropped here: drop those days or repair the surfaces first."
     )
 
@@ -127,3 +136,44 @@ def check_labels(labels: Iterable[Any], expected: Iterable[str], what: str) -> N
                 f"column {position} of {what} is {label!r}, but {own!r} belongs there: the columns "
                 "are in another order, or those of another grid."
             )
+
+
+def check_truth(
+    X: ArrayLike | pd.DataFrame,
+    y: ArrayLike | pd.DataFrame,
+    n_cells: int,
+    cells: Sequence[str] | NDArray | None = None,
+) -> None:
+    """Raise unless the surfaces by which a forecast is judged are those that it is made for.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_days, n_features)
+        Features of the forecast.
+    y : array-like of shape (n_days, n_cells)
+        The surfaces that followed, in volatility units.
+    n_cells : int
+        Number of cells of a forecast.
+    cells : sequence of str, optional
+        Names of the cells in order. By default those that the columns of `X` name, where it is a
+        frame made by `make_forecast_frame`.
+
+    Raises
+    ------
+    ValueError
+        If a volatility is not positive, or days or cells of `y` are not those of `X`.
+    """
+    truth = as_float_table(y, "y")
+    check_equal_index(X, truth)
+    check_consistent_length(X, truth)
+    columns = truth.columns if isinstance(truth, pd.DataFrame) else None
+    days = truth.index if isinstance(truth, pd.DataFrame) else None
+    values = np.asarray(truth)
+    if values.ndim != 2 or values.shape[1] != n_cells:
+        raise ValueError(f"y must be of shape (n_days, {n_cells}), got {values.shape}.")
+    check_volatilities(values, days=days, cells=columns, what="volatilities of y")
+    if cells is None:
+        named = [str(label) for label in getattr(X, "columns", [])]
+        cells = [n[3:] for n in named if n.startswith("iv_") and _CELL_NAME.fullmatch(n, 3)]
+    if columns is not None and len(cells) == n_cells:
+        check_labels(columns, cells, "y")

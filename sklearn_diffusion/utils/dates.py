@@ -10,7 +10,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pandas.api.types import is_numeric_dtype
 
-__all__ = ["check_dates", "check_same_days", "check_time_order", "index_dates", "name_day"]
+__all__ = [
+    "check_dates",
+    "check_equal_index",
+    "check_same_days",
+    "check_time_order",
+    "index_dates",
+    "name_day",
+]
 
 # What pandas calls an index of text, or of text among other things.
 _TEXT = {"string", "mixed", "mixed-integer", "mixed-integer-float", "categorical"}
@@ -143,10 +150,27 @@ def check_same_days(X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame) ->
     """
     index_dates(X, "X")
     index_dates(y, "y")
+    check_equal_index(X, y)
+
+
+def check_equal_index(X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame) -> None:
+    """Raise unless features and targets are of the same days, in the same order, whatever it is.
+
+    Parameters
+    ----------
+    X, y : array-like or DataFrame
+        Features and targets, a day a row; compared where both have an index.
+
+    Raises
+    ------
+    ValueError
+        Naming the first row that differs.
+    """
     if not isinstance(X, pd.DataFrame) or not isinstance(y, pd.DataFrame) or len(X) != len(y):
         return
-    if not X.index.equals(y.index):
-        row = int(np.flatnonzero(X.index != y.index)[0])
+    different = np.flatnonzero(X.index != y.index)  # text that says the same date is the same
+    if len(different):
+        row = int(different[0])
         raise ValueError(
             f"X and y differ in their index, first in row {row}: {name_day(X.index, row)} and "
             f"{name_day(y.index, row)}. Both are indexed by the day on which the forecast is made."

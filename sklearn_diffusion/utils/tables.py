@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sklearn_diffusion.utils.arrays import check_plain
+from sklearn_diffusion.utils.arrays import LARGEST, as_float_table
 from sklearn_diffusion.utils.dates import name_day
 
 __all__ = [
@@ -16,20 +16,15 @@ __all__ = [
     "as_frame",
     "as_pair",
     "check_covariance",
-    "check_magnitude",
+    "check_number",
     "check_positive_integer",
     "check_probabilities",
-    "check_real",
     "check_same_columns",
     "check_varying",
-    "is_real_dtype",
     "name_some",
 ]
 
 MAX_NAMED = 5
-
-# Beyond it, or below its inverse, sums of squares lose their meaning.
-_LARGEST = 1e100
 
 
 def name_some(labels: list) -> str:
@@ -72,15 +67,16 @@ def as_frame(
     Raises
     ------
     ValueError
-        For non-numeric, empty, too short, NaN or infinite input.
+        For non-numeric, empty, too short, NaN or infinite input, and for columns of which no
+        square fits double precision.
     """
-    check_plain(values, name)
-    if isinstance(values, pd.DataFrame):
-        frame = values
-    elif isinstance(values, pd.Series):
-        frame = values.to_frame()
+    table = as_float_table(values, name)
+    if isinstance(table, pd.DataFrame):
+        frame = table
+    elif isinstance(table, pd.Series):
+        frame = table.to_frame()
     else:
-        array = np.asarray(values)
+        array = np.asarray(table, dtype=np.float64)
         if array.ndim not in (1, 2):
             raise ValueError(f"{name} must be 1-D or 2-D, got an array of shape {array.shape}.")
         frame = pd.DataFrame(array)
@@ -88,8 +84,6 @@ def as_frame(
         raise ValueError(
             f"{name} must have at least {min_rows} rows and one column, got shape {frame.shape}."
         )
-    check_real(frame, name)
-    frame = frame.astype(float)
     rows, columns = np.nonzero(~np.isfinite(frame.to_numpy()))
     if len(rows):
         cells = [
@@ -98,43 +92,15 @@ def as_frame(
         ]
         shown = ", ".join(f"(row {row}, column {column!r})" for row, column in cells)
         raise ValueError(f"{name} has {len(rows)} NaN or infinite value(s), first at {shown}.")
+    largest = np.abs(frame.to_numpy()).max(axis=0)
+    vanishing = (largest > 0) & (largest < 1 / LARGEST)
+    if vanishing.any():
+        raise ValueError(
+            f"{name} has values all below 1e-100 in column(s) "
+            f"{name_some(list(frame.columns[vanishing]))}: their squares do not fit double "
+            "precision. Change their unit."
+        )
     return frame
-
-
-def check_real(frame: pd.DataFrame, name: str) -> None:
-    """Raise if the dtype of a column is not of real numbers, naming the column.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        The table.
-    name : str
-        Name of the argument, for the error.
-
-    Raises
-    ------
-    ValueError
-        If a column is of text, dates, complex numbers or objects.
-    """
-    text = [column for column, kind in frame.dtypes.items() if not is_real_dtype(kind)]
-    if text:
-        raise ValueError(f"{name} must be real numbers; not so in column(s) {name_some(text)}.")
-
-
-def is_real_dtype(dtype: object) -> bool:
-    """Whether a column of this dtype holds real numbers.
-
-    Parameters
-    ----------
-    dtype : dtype
-        Of numpy or of a pandas extension.
-
-    Returns
-    -------
-    bool
-        Booleans count as real numbers, complex numbers do not.
-    """
-    return pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
 
 
 def check_same_columns(
@@ -178,7 +144,7 @@ def check_same_columns(
 
 
 def as_pair(
-    real: ArrayLike, synthetic: ArrayLike, *, min_rows: int = 2
+    real: ArrayLike, synthetic: ArrayLike, *, min_rows: int = 2, real_name: str = "real"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Check real and synthetic rows and return them as frames with the same columns.
 
@@ -190,6 +156,8 @@ def as_pair(
         Rows drawn from a model.
     min_rows : int, default=2
         Least number of rows of each.
+    real_name : str, default="real"
+        Name of the argument that `real` was, for the errors.
 
     Returns
     -------
@@ -203,9 +171,9 @@ def as_pair(
     ValueError
         If `as_frame` refuses one of them, or their columns differ.
     """
-    real_frame = as_frame(real, "real", min_rows=min_rows)
+    real_frame = as_frame(real, real_name, min_rows=min_rows)
     synthetic_frame = as_frame(synthetic, "synthetic", min_rows=min_rows)
-    check_same_columns(real_frame, synthetic_frame, "real", "synthetic")
+    check_same_columns(real_frame, synthetic_frame, real_name, "synthetic")
     return real_frame, synthetic_frame
 
 
@@ -238,31 +206,6 @@ def check_varying(frame: pd.DataFrame, name: str) -> None:
         )
 
 
-def check_magnitude(frame: pd.DataFrame, name: str) -> None:
-    """Raise if squares of a column overflow or vanish in double precision, naming it.
-
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_rows, n_columns)
-        Numbers, as from `as_frame`.
-    name : str
-        Name of the argument, for the error.
-
-    Raises
-    ------
-    ValueError
-        If the largest absolute value of a column is above 1e100, or below 1e-100 but not zero.
-    """
-    values = np.abs(frame.to_numpy()).max(axis=0)
-    beyond = (values > _LARGEST) | ((values > 0) & (values < 1 / _LARGEST))
-    if beyond.any():
-        named = name_some(list(frame.columns[beyond]))
-        raise ValueError(
-            f"{name} has values beyond 1e100 or all below 1e-100 in column(s) {named}: their "
-            "squares do not fit double precision. Change their unit."
-        )
-
-
 def check_covariance(covariance: ArrayLike, name: str = "covariance") -> np.ndarray:
     """Return a finite, symmetric float matrix or raise.
 
@@ -287,6 +230,14 @@ def check_covariance(covariance: ArrayLike, name: str = "covariance") -> np.ndar
     matrix = frame.to_numpy()
     if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{name} must be square, got shape {matrix.shape}.")
+    unlabelled = pd.RangeIndex(len(matrix))
+    named = not (frame.index.equals(unlabelled) or frame.columns.equals(unlabelled))
+    if named and not frame.index.equals(frame.columns):
+        k = int(np.flatnonzero(frame.index != frame.columns)[0])
+        raise ValueError(
+            f"{name} must have the same labels in rows and columns; row {k} is "
+            f"{frame.index[k]!r}, column {k} is {frame.columns[k]!r}."
+        )
     gap = np.abs(matrix - matrix.T)
     if gap.max() > 1e-8 * np.abs(matrix).max():
         i, j = np.unravel_index(gap.argmax(), gap.shape)
@@ -321,6 +272,34 @@ def check_probabilities(q: ArrayLike, name: str = "q") -> np.ndarray:
     if q.ndim != 1 or q.size == 0 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any():
         raise ValueError(f"{name} must increase strictly inside (0, 1), got {q.tolist()}.")
     return q
+
+
+def check_number(value: object, name: str, least: float, largest: float) -> float:
+    """Return a number strictly between two bounds or raise.
+
+    Parameters
+    ----------
+    value : object
+        What was given. A bool does not count as a number.
+    name : str
+        Name of the argument, for the error.
+    least, largest : float
+        The bounds, outside what is allowed.
+
+    Returns
+    -------
+    float
+        The value.
+
+    Raises
+    ------
+    ValueError
+        If it is no real number, or not between the bounds; NaN is not.
+    """
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (real and least < value < largest):  # type: ignore[operator]
+        raise ValueError(f"{name} must be a number inside ({least:g}, {largest:g}), got {value!r}.")
+    return float(value)  # type: ignore[arg-type]
 
 
 def check_positive_integer(value: object, name: str) -> int:

@@ -163,7 +163,7 @@ def test_the_way_back_from_logs_is_checked(market):
         ({"surfaces": lambda s: s * -1}, "surfaces must be positive"),
         ({"surfaces": lambda s: s * np.nan}, "surfaces must be positive"),
         ({"surfaces": lambda s: s[0]}, "surfaces must be of shape"),
-        ({"surfaces": lambda s: s[:1]}, "spot_return must be 1 finite"),
+        ({"surfaces": lambda s: s[:1]}, "X has 2 days, surfaces have 1"),
         ({"spot_return": lambda r: r - 2}, "spot_return must be 2 finite relative changes"),
         ({"vix_return": lambda r: r * np.nan}, "vix_return must be 2 finite relative changes"),
         ({"X": lambda x: x * np.nan}, "today's volatilities in X must be positive"),

@@ -213,7 +213,7 @@ def test_time_value_within_half_a_tick_is_none():
     [
         (100 + 1j, "Complex data not supported: forward"),
         (np.ma.masked_array([100.0, 101.0], [False, True]), "forward has 1 masked value"),
-        ("hundred", "forward must be numbers, got 'hundred'"),
+        ("hundred", "forward must be real numbers, but it is 'hundred'"),
         ([100.0, None], r"forward must be positive and finite, got nan at position 1"),
         ([], None),
     ],

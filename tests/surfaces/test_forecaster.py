@@ -618,7 +618,7 @@ def test_without_closed_form_there_must_be_a_network(writable):
 def test_number_of_samples_is_checked(closed_form, frame):
     with pytest.raises(ValueError, match="n_samples"):
         closed_form.sample(frame[0], 0)
-    with pytest.raises(TypeError, match="n_samples"):
+    with pytest.raises(ValueError, match="n_samples"):
         closed_form.sample(frame[0], 2.5)
 
 

@@ -30,10 +30,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import pairwise_distances_chunked
 from sklearn.model_selection import cross_val_score
 
+from sklearn_diffusion.utils.arrays import as_floats
 from sklearn_diffusion.utils.random_state import private_random_state
 from sklearn_diffusion.utils.tables import (
     as_frame,
     as_pair,
+    check_number,
     check_positive_integer,
     check_same_columns,
     check_varying,
@@ -133,7 +135,7 @@ def random_portfolios(
     n_portfolios = check_positive_integer(n_portfolios, "n_portfolios")
     if kind not in ("long_only", "long_short"):
         raise ValueError(f"kind must be 'long_only' or 'long_short', got {kind!r}.")
-    scale = np.ones(n_assets) if scale is None else np.asarray(scale, dtype=float)
+    scale = np.ones(n_assets) if scale is None else as_floats(scale, "scale")
     if scale.shape != (n_assets,) or not (np.isfinite(scale) & (scale > 0)).all():
         raise ValueError(f"scale must be {n_assets} positive numbers, got {scale}.")
     rng = private_random_state(random_state)
@@ -187,13 +189,14 @@ def portfolio_weights(
             "portfolios must be 'marginals', 'long_only', 'long_short' or an array of weights, "
             f"got {portfolios!r}."
         )
-    weights = np.asarray(portfolios, dtype=float)
-    if weights.ndim != 2 or weights.shape[1] != n_assets or not np.isfinite(weights).all():
+    if np.ndim(portfolios) != 2:
         raise ValueError(
-            f"portfolios must be finite weights of shape (n_portfolios, {n_assets}), "
-            f"got shape {weights.shape}."
+            f"portfolios must be weights of shape (n_portfolios, {n_assets}), got shape "
+            f"{np.shape(portfolios)}."
         )
-    return weights
+    weights = as_frame(portfolios, "portfolios", min_rows=1)
+    check_same_columns(real, weights, "real", "portfolios")
+    return weights.to_numpy()
 
 
 def match_size(synthetic: np.ndarray, n_rows: int, rng: np.random.RandomState) -> np.ndarray:
@@ -283,8 +286,7 @@ def cramer_von_mises(
     >>> cramer_von_mises(real, wide, random_state=0).pass_rate
     0.0
     """
-    if not 0 < significance < 1:
-        raise ValueError(f"significance must lie inside (0, 1), got {significance!r}.")
+    check_number(significance, "significance", 0, 1)
     real_frame, synthetic_frame = as_pair(real, synthetic)
     rng = private_random_state(random_state)
     weights = portfolio_weights(portfolios, real_frame, n_portfolios, rng)

@@ -17,7 +17,12 @@ from sklearn_diffusion.metrics.returns.distribution import (
 from sklearn_diffusion.metrics.returns.memorisation import memorisation_ratio
 from sklearn_diffusion.metrics.returns.tails import tail_table
 from sklearn_diffusion.utils.random_state import private_random_state
-from sklearn_diffusion.utils.tables import as_frame, as_pair, check_same_columns, check_varying
+from sklearn_diffusion.utils.tables import (
+    as_frame,
+    as_pair,
+    check_same_columns,
+    check_varying,
+)
 
 __all__ = ["sample_quality"]
 
@@ -66,7 +71,7 @@ def sample_quality(
     """
     train_frame = as_frame(train, "train")
     check_varying(train_frame, "train")
-    test_frame, synthetic_frame = as_pair(test, synthetic)
+    test_frame, synthetic_frame = as_pair(test, synthetic, real_name="test")
     check_same_columns(train_frame, test_frame, "train", "test")
     rng = private_random_state(random_state)
     real, drawn = test_frame.to_numpy(), synthetic_frame.to_numpy()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from sklearn_diffusion.metrics.returns.distribution import cramer_von_mises, random_portfolios
@@ -46,7 +47,7 @@ def neg_minimum_variance_volatility_scorer(
         Minus the standard deviation, per row of `X` (not annualised), of the portfolio that is of
         least variance under ``covariance_``.
     """
-    returns = as_frame(X, "X")
+    returns = _held_out(estimator, X)
     weights = minimum_variance_weights(_covariance(estimator))
     if len(weights) != returns.shape[1]:
         raise ValueError(
@@ -121,6 +122,15 @@ def cramer_von_mises_marginals_scorer(
     return pass_rate(estimator, X, "marginals")
 
 
+def _held_out(estimator: Any, X: ArrayLike) -> pd.DataFrame:
+    """Held-out returns of the assets that the estimator was fitted to."""
+    returns = as_frame(X, "X")
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None:
+        check_same_columns(pd.DataFrame(columns=names), returns, "fit", "X")
+    return returns
+
+
 def _covariance(estimator: Any) -> np.ndarray:
     """Covariance of a model in the units of the data, whatever linear steps stand before it."""
     inner = unwrap(estimator, "covariance_")
@@ -156,7 +166,7 @@ def pass_rate(
     float
         In [0, 1]; seeds are fixed.
     """
-    returns = as_frame(X, "X")
+    returns = _held_out(estimator, X)
     samples = _samples(estimator, len(returns))
     return cramer_von_mises(
         returns.to_numpy(), samples, portfolios=portfolios, random_state=0
@@ -181,7 +191,7 @@ def neg_shortfall_error_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None
         Minus the median absolute relative error of the 5 % and 95 % expected shortfalls of 200
         portfolios, by 10,000 samples. Seeds are fixed.
     """
-    returns = as_frame(X, "X")
+    returns = _held_out(estimator, X)
     check_varying(returns, "X")
     samples = as_frame(_samples(estimator, 10_000), "samples")
     check_same_columns(returns, samples, "X", "samples")

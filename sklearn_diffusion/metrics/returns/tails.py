@@ -12,6 +12,7 @@ from scipy.stats import beta
 
 from sklearn_diffusion.utils.tables import (
     as_pair,
+    check_number,
     check_positive_integer,
     check_probabilities,
 )
@@ -85,8 +86,7 @@ def qq_points(
         n_points = check_positive_integer(n_points, "n_points")
         q = expit(np.linspace(logit(0.001), logit(0.999), n_points))
     q = check_probabilities(q)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie inside (0, 1), got {confidence!r}.")
+    check_number(confidence, "confidence", 0, 1)
     n_real = len(real_frame)
     position = q * (n_real - 1) + 1
     tail = (1 - confidence) / 2

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklearn_diffusion.metrics.surfaces.validation import (
     as_ends,
-    as_floats,
     as_mask,
     as_truth,
     check_positive,
@@ -23,6 +22,8 @@ from sklearn_diffusion.metrics.surfaces.validation import (
     check_shape,
     daily_mean,
 )
+from sklearn_diffusion.utils.arrays import as_floats
+from sklearn_diffusion.utils.tables import check_number
 
 __all__ = [
     "ape_std",
@@ -114,8 +115,7 @@ def sample_interval(samples: ArrayLike, coverage: float = 0.9) -> NDArray:
     Quantiles are Weibull's, so that a perfect forecast misses 10 % at 90 % coverage, whatever
     the number of samples. Numpy's default misses 11.8 % with 100 samples.
     """
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage must be inside (0, 1), got {coverage!r}.")
+    check_number(coverage, "coverage", 0, 1)
     tail = (1 - coverage) / 2
     scenarios = as_floats(samples, "samples")
     if scenarios.ndim != 3 or len(scenarios) < 2 or not np.isfinite(scenarios).all():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_diffusion.arbitrage import arbitrage_penalty
@@ -20,6 +21,7 @@ from sklearn_diffusion.metrics.surfaces.probabilistic import (
     pit_cramer_von_mises,
 )
 from sklearn_diffusion.metrics.unwrap import unwrap
+from sklearn_diffusion.utils.cells import check_truth
 
 __all__ = [
     "neg_arbitrage_penalty_scorer",
@@ -51,7 +53,9 @@ def neg_mape_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
     float
         In percent.
     """
-    return -mape(y, estimator.predict(X))
+    forecast = estimator.predict(X)
+    check_truth(X, y, np.shape(forecast)[-1])
+    return -mape(y, forecast)
 
 
 def neg_ci_breach_error_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
@@ -71,7 +75,8 @@ def neg_ci_breach_error_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> fl
     float
         In percentage points.
     """
-    return -abs(ci_breach(y, sample_interval(_samples(estimator, X), coverage=0.9)) - 10)
+    samples = _checked_samples(estimator, X, y)
+    return -abs(ci_breach(y, sample_interval(samples, coverage=0.9)) - 10)
 
 
 def neg_ci_width_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None = None) -> float:
@@ -110,7 +115,8 @@ def neg_crps_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
     -------
     float
     """
-    return -crps(y, _samples(estimator, X), log=True)
+    samples = _checked_samples(estimator, X, y)
+    return -crps(y, samples, log=True)
 
 
 def neg_energy_score_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
@@ -129,7 +135,8 @@ def neg_energy_score_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float
     -------
     float
     """
-    return -energy_score(y, _samples(estimator, X), log=True)
+    samples = _checked_samples(estimator, X, y)
+    return -energy_score(y, samples, log=True)
 
 
 def neg_pit_cramer_von_mises_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
@@ -149,7 +156,8 @@ def neg_pit_cramer_von_mises_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) 
     float
         -1/6 is what to expect of a perfect forecast.
     """
-    return -pit_cramer_von_mises(y, _samples(estimator, X))
+    samples = _checked_samples(estimator, X, y)
+    return -pit_cramer_von_mises(y, samples)
 
 
 def neg_arbitrage_penalty_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | None = None) -> float:
@@ -176,6 +184,12 @@ def neg_arbitrage_penalty_scorer(estimator: Any, X: ArrayLike, y: ArrayLike | No
             "as its parameter grid."
         )
     return -float(arbitrage_penalty(_samples(estimator, X), grid).mean())
+
+
+def _checked_samples(estimator: Any, X: ArrayLike, y: ArrayLike) -> NDArray:
+    samples = _samples(estimator, X)
+    check_truth(X, y, samples.shape[-1])
+    return samples
 
 
 def _samples(estimator: Any, X: ArrayLike) -> NDArray:

@@ -19,7 +19,13 @@ from sklearn_diffusion.metrics.surfaces.errors import (
     sample_interval,
 )
 from sklearn_diffusion.metrics.surfaces.probabilistic import crps
-from sklearn_diffusion.metrics.surfaces.validation import as_mask, as_truth_and_samples
+from sklearn_diffusion.metrics.surfaces.validation import (
+    as_mask,
+    as_truth_and_samples,
+    check_same_labels,
+    check_shape,
+)
+from sklearn_diffusion.utils.arrays import as_floats
 
 __all__ = ["moneyness_thirds", "paper_buckets", "surface_moments", "surface_table"]
 
@@ -151,7 +157,11 @@ def surface_table(
     """
     truth, scenarios = as_truth_and_samples(y_true, samples, mask, log=False)
     traded = as_mask(truth, mask)
-    forecast = scenarios.mean(axis=0) if y_pred is None else np.asarray(y_pred, dtype=np.float64)
+    forecast = scenarios.mean(axis=0)
+    if y_pred is not None:
+        forecast = as_floats(y_pred, "y_pred")
+        check_shape(truth, forecast, "y_pred")
+        check_same_labels(y_true, y_pred, "y_pred")
     interval = sample_interval(scenarios, coverage)
     rows: dict[str, dict[str, float]] = {}
     for name, cells in {**buckets, "overall": np.ones(truth.shape[1], dtype=bool)}.items():

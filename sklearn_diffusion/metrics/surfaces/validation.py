@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_diffusion.utils.arrays import check_plain
+from sklearn_diffusion.utils.arrays import as_floats
+from sklearn_diffusion.utils.cells import LARGEST_VOLATILITY, LEAST_VOLATILITY
 from sklearn_diffusion.utils.dates import name_day
 
 __all__ = [
     "as_ends",
-    "as_floats",
     "as_mask",
     "as_truth",
     "as_truth_and_samples",
@@ -89,33 +89,6 @@ def as_truth(y_true: ArrayLike) -> NDArray:
     return truth
 
 
-def as_floats(values: ArrayLike, name: str) -> NDArray:
-    """Return values as floats, or raise if something would be lost.
-
-    Parameters
-    ----------
-    values : array-like
-        As given by the user.
-    name : str
-        Name of the argument, for the error.
-
-    Returns
-    -------
-    ndarray
-        Float64, of the shape of `values`.
-
-    Raises
-    ------
-    ValueError
-        If they are no numbers, complex, masked or sparse.
-    """
-    check_plain(values, name)
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be numbers: {error}.") from error
-
-
 def check_same_labels(y_true: ArrayLike, other: ArrayLike, name: str) -> None:
     """Raise unless the labels of two tables agree, where both have some.
 
@@ -168,6 +141,8 @@ def as_mask(like: ArrayLike, mask: ArrayLike | None) -> NDArray:
         If the mask is not boolean, has another shape or other labels, or is False throughout.
     """
     shape = np.shape(like)
+    if 0 in shape:
+        raise ValueError(f"there is no day or no cell to count: got shape {shape}.")
     if mask is None:
         return np.ones(shape, dtype=bool)
     check_same_labels(like, mask, "mask")
@@ -244,7 +219,7 @@ def check_positive(
     ValueError
         If a traded value is not positive or not finite.
     """
-    invalid = traded & ~(np.isfinite(values) & (values > 0))
+    invalid = traded & ~((values >= LEAST_VOLATILITY) & (values <= LARGEST_VOLATILITY))
     if not invalid.any():
         return
     first = tuple(np.argwhere(invalid)[0].tolist())
@@ -252,7 +227,8 @@ def check_positive(
     if isinstance(labelled, pd.DataFrame):
         day, cell = name_day(labelled.index, first[-2]), repr(str(labelled.columns[first[-1]]))
     raise ValueError(
-        f"{name} must be positive volatilities; {int(invalid.sum())} are not, the first "
+        f"{name} must be positive volatilities, from {LEAST_VOLATILITY:g} to "
+        f"{LARGEST_VOLATILITY:g}; {int(invalid.sum())} are not, the first "
         f"{values[first]} at day {day}, cell {cell}."
     )
 
@@ -277,18 +253,18 @@ def as_ends(interval: ArrayLike, mask: ArrayLike | None) -> tuple[NDArray, NDArr
     Raises
     ------
     ValueError
-        If shapes do not fit, or an end that counts is NaN or on the wrong side of the other.
+        If shapes do not fit, or an end that counts is not finite or on the wrong side of the other.
     """
     ends = as_floats(interval, "interval")
     if ends.ndim != 3 or ends.shape[-1] != 2:
         raise ValueError(f"interval must be of shape (n_days, n_cells, 2), got {ends.shape}.")
     lower, upper = ends[..., 0], ends[..., 1]
     traded = as_mask(lower, mask)
-    invalid = traded & ~(lower <= upper)
+    invalid = traded & ~((lower <= upper) & np.isfinite(ends).all(axis=-1))
     if invalid.any():
         day, cell = np.argwhere(invalid)[0]
         raise ValueError(
-            f"interval must hold lower ends, then upper ends; {int(invalid.sum())} are no "
+            f"interval must hold finite lower ends, then upper ends; {int(invalid.sum())} are no "
             f"interval, the first {ends[day, cell].tolist()} at day {day}, cell {cell}."
         )
     return lower, upper, traded

@@ -128,8 +128,8 @@ class TestCramerVonMises:
         [
             ({"significance": 0}, "significance"),
             ({"portfolios": "equal"}, "portfolios"),
-            ({"portfolios": np.ones((2, 5))}, r"\(n_portfolios, 3\)"),
-            ({"portfolios": [[1.0, np.nan, 0.0]]}, "finite weights"),
+            ({"portfolios": np.ones((2, 5))}, "same columns, got 3 and 5"),
+            ({"portfolios": [[1.0, np.nan, 0.0]]}, "portfolios has 1 NaN"),
             ({"significance": 1}, "significance"),
             ({"portfolios": "long_only", "n_portfolios": 0}, "n_portfolios"),
         ],
