@@ -24,7 +24,7 @@ from scipy.special import ndtr
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.utils.arrays import as_floats
 from sklearn_diffusion.utils.cells import LARGEST_VOLATILITY, LEAST_VOLATILITY, check_labels
-from sklearn_diffusion.utils.tables import check_number
+from sklearn_diffusion.utils.parameters import check_number
 
 __all__ = [
     "ArbitrageOperators",
@@ -150,7 +150,7 @@ def relative_calls(surfaces: ArrayLike, grid: SurfaceGrid, *, rate: float = 0.0)
     ----------
     Jin & Agarwal, arXiv 2511.07571, equation (29).
     """
-    check_number(rate, "rate", -1, 1)
+    check_number(rate, "rate", -10, 10)
     moneyness, tenors = _cell_axes(grid)
     deviation = _check_surfaces(surfaces, grid) * np.sqrt(tenors)
     d1 = (rate * tenors - np.log(moneyness)) / deviation + deviation / 2

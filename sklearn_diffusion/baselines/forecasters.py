@@ -18,9 +18,10 @@ from sklearn_diffusion.surfaces.base import SamplingForecasterMixin
 from sklearn_diffusion.utils.arrays import as_float_table
 from sklearn_diffusion.utils.blocks import MAX_ELEMENTS, day_blocks
 from sklearn_diffusion.utils.cells import check_labels, check_truth, check_volatilities
+from sklearn_diffusion.utils.parameters import check_positive_integer
 from sklearn_diffusion.utils.random_state import draw_seed
 from sklearn_diffusion.utils.refit import all_or_nothing
-from sklearn_diffusion.utils.tables import as_frame, check_positive_integer
+from sklearn_diffusion.utils.tables import as_frame
 
 __all__ = ["BootstrapForecaster", "RandomWalkForecaster"]
 

@@ -3,7 +3,7 @@ r"""Panels of daily asset returns: real ones, and simulated ones whose covarianc
 from __future__ import annotations
 
 from datetime import datetime
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.signal import lfilter
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
+from sklearn_diffusion.utils.parameters import Count
 from sklearn_diffusion.utils.random_state import private_random_state
 
 __all__ = ["load_sp500_returns", "make_factor_returns"]
@@ -95,12 +96,12 @@ def load_sp500_returns(
 
 @validate_params(
     {
-        "n_samples": [Interval(Integral, 1, None, closed="left")],
-        "n_assets": [Interval(Integral, 1, None, closed="left")],
-        "n_factors": [Interval(Integral, 1, None, closed="left")],
+        "n_samples": [Count()],
+        "n_assets": [Count()],
+        "n_factors": [Count()],
         "df": [Interval(Real, 2, None, closed="neither"), None],
         "volatility_persistence": [Interval(Real, 0, 1, closed="left")],
-        "volatility_spread": [Interval(Real, 0, None, closed="left")],
+        "volatility_spread": [Interval(Real, 0, 10, closed="left")],
         "as_frame": ["boolean"],
         "random_state": ["random_state"],
     },

@@ -18,7 +18,7 @@ them come in clusters, follow the return of the underlying (leverage), and grow 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.pricing import black_price
+from sklearn_diffusion.utils.parameters import Count, check_number
 from sklearn_diffusion.utils.random_state import private_random_state
 
 __all__ = ["MarketState", "SSVIMarket", "SurfaceOracle", "make_iv_surfaces"]
@@ -98,19 +99,15 @@ class SSVIMarket:
 
     def __post_init__(self) -> None:
         """Refuse dynamics that have no meaning or that would let arbitrage in."""
-        fast, slow = self.curve_rates
-        conditions = {
-            "base_volatility must be positive": self.base_volatility > 0,
-            "volatility_shock must not be negative": self.volatility_shock >= 0,
-            "leverage must be from -1 to 1": abs(self.leverage) <= 1,
-            "jumps_per_year must not be negative": self.jumps_per_year >= 0,
-            "jump_mean must not be negative": self.jump_mean >= 0,
-            "curve_rates must be positive and decreasing": fast > slow > 0,
-            "smile_power must be positive and at most 1/2": 0 < self.smile_power <= 0.5,
-        }
-        violated = [condition for condition, holds in conditions.items() if not holds]
-        if violated:
-            raise ValueError(f"{'; '.join(violated)}: got {self}.")
+        check_number(self.base_volatility, "base_volatility", 1e-3, 10, closed="both")
+        check_number(self.volatility_shock, "volatility_shock", 0, 1, closed="left")
+        check_number(self.leverage, "leverage", -1, 1, closed="both")
+        check_number(self.jumps_per_year, "jumps_per_year", 0, 100, closed="left")
+        check_number(self.jump_mean, "jump_mean", 0, 1, closed="left")
+        check_number(self.smile_power, "smile_power", 0, 0.5, closed="right")
+        fast, slow = (check_number(rate, "curve_rates", 0, 1e3) for rate in self.curve_rates)
+        if fast <= slow:
+            raise ValueError(f"curve_rates must be decreasing, got {self.curve_rates}.")
 
     def central_state(self, n: int = 1) -> MarketState:
         """Return the state to which the market reverts.
@@ -290,10 +287,10 @@ class SurfaceOracle:
 
 @validate_params(
     {
-        "n_days": [Interval(Integral, 1, None, closed="left")],
+        "n_days": [Count()],
         "grid": [SurfaceGrid, None],
         "market": [SSVIMarket, None],
-        "quote_noise": [Interval(Real, 0, None, closed="left")],
+        "quote_noise": [Interval(Real, 0, 1, closed="left")],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,

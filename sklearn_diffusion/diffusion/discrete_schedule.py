@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sklearn_diffusion.diffusion.schedule import Schedule
+from sklearn_diffusion.utils.parameters import check_number, check_positive_integer
 
 __all__ = ["CosineSchedule", "DiscreteSchedule", "LinearSchedule"]
 
@@ -177,7 +178,10 @@ class LinearSchedule(DiscreteSchedule):
         Tensor of shape (n_steps,)
             In double precision.
         """
-        _check_steps(self.n_steps)
+        check_positive_integer(self.n_steps, "n_steps")
+        for name in ("beta_min", "beta_max"):
+            if getattr(self, name) is not None:
+                check_number(getattr(self, name), name, 0, 1)
         first = 0.1 / self.n_steps if self.beta_min is None else self.beta_min
         last = min(20 / self.n_steps, 0.999) if self.beta_max is None else self.beta_max
         return torch.linspace(first, last, self.n_steps, dtype=torch.float64)
@@ -228,7 +232,9 @@ class CosineSchedule(DiscreteSchedule):
         Tensor of shape (n_steps,)
             In double precision.
         """
-        _check_steps(self.n_steps)
+        check_positive_integer(self.n_steps, "n_steps")
+        check_number(self.offset, "offset", 0, 1, closed="left")
+        check_number(self.beta_max, "beta_max", 0, 1)
         t = torch.linspace(0, 1, self.n_steps + 1, dtype=torch.float64)
         alpha_bars = torch.cos((t + self.offset) / (1 + self.offset) * math.pi / 2) ** 2
         return (1 - alpha_bars[1:] / alpha_bars[:-1]).clamp(max=self.beta_max)
@@ -245,8 +251,3 @@ class CosineSchedule(DiscreteSchedule):
 
     def _table_parameters(self) -> tuple:
         return self.n_steps, self.offset, self.beta_max
-
-
-def _check_steps(n_steps: int) -> None:
-    if n_steps < 1:
-        raise ValueError(f"A discrete schedule needs at least one step, got n_steps={n_steps}.")

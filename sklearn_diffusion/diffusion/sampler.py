@@ -21,7 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ from torch import Tensor
 
 from sklearn_diffusion.diffusion.denoiser import Denoiser
 from sklearn_diffusion.diffusion.schedule import Schedule, Spacing
+from sklearn_diffusion.utils.parameters import Count
 
 __all__ = [
     "DDIM",
@@ -149,7 +150,7 @@ class Sampler(BaseEstimator, ABC):
     fewest_steps: int = 1
 
     _parameter_constraints: dict = {
-        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_steps": [Count()],
         "t_min": [Interval(Real, 0, None, closed="left")],
         "spacing": [StrOptions({"clock", "log_snr"}), None],
         "clip_denoised": [Interval(Real, 0, None, closed="neither"), None],

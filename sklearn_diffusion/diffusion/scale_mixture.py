@@ -8,7 +8,7 @@ a convex problem without bad optima.
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 
 import torch
 from sklearn.base import BaseEstimator
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sklearn_diffusion.diffusion.denoiser import Denoiser
 from sklearn_diffusion.diffusion.schedule import Schedule
+from sklearn_diffusion.utils.parameters import Count
 
 __all__ = ["ScaleMixture", "ScaleMixtureDenoiser", "fit_scale_mixture"]
 
@@ -41,10 +42,10 @@ class ScaleMixture(BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "n_scales": [Interval(Integral, 1, None, closed="left")],
+        "n_scales": [Count()],
         "low": [Interval(Real, 0, None, closed="neither")],
         "high": [Interval(Real, 0, None, closed="neither")],
-        "n_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_iter": [Count()],
         "pooled_rows": [Interval(Real, 0, None, closed="left")],
     }
 

@@ -34,6 +34,9 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from sklearn_diffusion.utils.arrays import as_floats
+from sklearn_diffusion.utils.parameters import check_number
+
 __all__ = [
     "PowerSchedule",
     "Schedule",
@@ -43,6 +46,8 @@ __all__ = [
     "VarianceExploding",
     "VariancePreserving",
 ]
+
+_LEAST_POWER = 1e-12
 
 Spacing = Literal["clock", "log_snr"]
 
@@ -320,12 +325,10 @@ class PowerSchedule(Schedule):
 
     def _validate_params(self) -> None:
         _positive_rates(self.b)
-        if not (math.isfinite(self.a) and self.a >= 0):
-            raise ValueError(f"The power a of the schedule must be non-negative, got {self.a}.")
-        if not 0 < self.t_max < 1:
-            raise ValueError(
-                f"t_max must be in (0, 1): the power schedule is singular at 1; got {self.t_max}."
-            )
+        check_number(self.a, "a, the power of the schedule,", 0, 1e3, closed="left")
+        if self._t_max is not None:
+            check_number(self._t_max, "t_max, below the singularity at 1,", 0, 1)
+        self.t_max  # noqa: B018  # raises where the default does not exist
 
     def _default_t_max(self) -> float:
         slowest = _positive_rates(self.b).min()
@@ -339,13 +342,16 @@ class PowerSchedule(Schedule):
 
     def clock(self, t: Tensor) -> Tensor:
         log_remaining = torch.log1p(-t)
-        return -log_remaining if self.a == 0 else torch.expm1(-self.a * log_remaining) / self.a
+        # The limit of a = 0: a power that single precision cannot hold would be 0 / 0.
+        limit = self.a < _LEAST_POWER
+        return -log_remaining if limit else torch.expm1(-self.a * log_remaining) / self.a
 
     def clock_rate(self, t: Tensor) -> Tensor:
         return (1 - t) ** -(1 + self.a)
 
     def time_at_clock(self, u: Tensor) -> Tensor:
-        return -torch.expm1(-u if self.a == 0 else -torch.log1p(self.a * u) / self.a)
+        limit = self.a < _LEAST_POWER
+        return -torch.expm1(-u if limit else -torch.log1p(self.a * u) / self.a)
 
     def beta(self, t: Tensor) -> Tensor:
         """Rate of the process in t, shape ``(..., k)``."""
@@ -426,10 +432,8 @@ class VarianceExploding(Schedule):
 
     def _validate_params(self) -> None:
         _positive_rates(self.b)
-        if not (math.isfinite(self.a) and self.a > 1):
-            raise ValueError(f"The growth a of the schedule must be above 1, got {self.a}.")
-        if not (math.isfinite(self.t_max) and self.t_max > 0):
-            raise ValueError(f"t_max must be positive, got {self.t_max}.")
+        check_number(self.a, "a, the growth of the variance,", 1, 1e30)
+        check_number(self.t_max, "t_max", 0, 10)
 
     def tau(self, t: Tensor) -> Tensor:
         """Variance added by time t, as in paper B, eqs. (62)-(64), shape ``(..., k)``."""
@@ -477,8 +481,7 @@ class StraightLine(Schedule):
         self._validate_params()
 
     def _validate_params(self) -> None:
-        if not 0 < self.t_max <= 1:
-            raise ValueError(f"t_max must be in (0, 1], got {self.t_max}.")
+        check_number(self.t_max, "t_max", 0, 1, closed="right")
 
     def alpha(self, t: Tensor) -> Tensor:
         return (1 - t)[..., None]
@@ -488,7 +491,7 @@ class StraightLine(Schedule):
 
 
 def _positive_rates(b: float | Sequence[float]) -> Tensor:
-    rates = torch.atleast_1d(torch.as_tensor(b, dtype=torch.float64))
-    if rates.ndim != 1 or not bool((torch.isfinite(rates) & (rates > 0)).all()):
-        raise ValueError(f"The rates b must be positive and finite, got {b}.")
+    rates = torch.atleast_1d(torch.as_tensor(as_floats(b, "b, the rates of the schedule,")))
+    if rates.ndim != 1 or not bool(((rates > 0) & (rates < 1e12)).all()):
+        raise ValueError(f"b, the rates of the schedule, must be positive and finite, got {b}.")
     return rates

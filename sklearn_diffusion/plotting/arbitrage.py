@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 
 from sklearn_diffusion.arbitrage import arbitrage_penalty
 from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.metrics.surfaces.validation import as_truth_and_samples
 from sklearn_diffusion.plotting.base import PALETTE, get_axes
+from sklearn_diffusion.utils.cells import check_labels
 
 __all__ = ["ArbitrageDisplay"]
 
@@ -105,9 +107,12 @@ class ArbitrageDisplay:
         -------
         display : ArbitrageDisplay
         """
+        if isinstance(y_true, pd.DataFrame):
+            check_labels(y_true.columns, grid.cell_names, "y_true")
+        truth, scenarios = as_truth_and_samples(y_true, samples, None, log=False)
         display = cls(
-            arbitrage_penalty(np.asarray(y_true), grid, rate=rate),
-            arbitrage_penalty(samples, grid, rate=rate),
+            arbitrage_penalty(truth, grid, rate=rate),
+            arbitrage_penalty(scenarios, grid, rate=rate),
             days=y_true.index if isinstance(y_true, pd.DataFrame) else None,
             name=name,
         )

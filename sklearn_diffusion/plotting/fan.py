@@ -12,6 +12,7 @@ from sklearn.utils import check_scalar
 
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.metrics.surfaces.errors import sample_interval
+from sklearn_diffusion.metrics.surfaces.validation import as_truth_and_samples
 from sklearn_diffusion.plotting.base import PALETTE, get_axes
 from sklearn_diffusion.plotting.surface import cell_label
 
@@ -111,11 +112,7 @@ class FanDisplay:
         -------
         display : FanDisplay
         """
-        truth, scenarios = np.asarray(y_true), np.asarray(samples)
-        if scenarios.ndim != 3 or scenarios.shape[1:] != truth.shape:
-            raise ValueError(
-                f"samples must be of shape (n_samples, *{truth.shape}), got {scenarios.shape}."
-            )
+        truth, scenarios = as_truth_and_samples(y_true, samples, None, log=False)
         check_scalar(cell, "cell", Integral, min_val=0, max_val=truth.shape[1] - 1)
         one_cell = scenarios[:, :, [cell]]
         display = cls(

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_diffusion.plotting.base import GREY, get_axes
+from sklearn_diffusion.utils.arrays import as_floats
 
 __all__ = ["LossCurveDisplay"]
 
@@ -201,11 +202,9 @@ def check_curve(values: ArrayLike, name: str, n_iter: int | None = None) -> np.n
     ValueError
         If it is empty, not one-dimensional or of another length.
     """
-    curve = np.asarray(values, dtype=float)
+    curve = as_floats(values, name)
     if curve.ndim != 1 or len(curve) == 0:
         raise ValueError(f"{name} must be a non-empty 1-D array, got shape {curve.shape}.")
     if n_iter is not None and len(curve) != n_iter:
-        raise ValueError(
-            f"{name} must have one value for each of {n_iter} losses, got {len(curve)}."
-        )
+        raise ValueError(f"{name} must have as many values as loss: got {len(curve)} and {n_iter}.")
     return curve

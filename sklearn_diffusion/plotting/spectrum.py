@@ -9,12 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_diffusion.plotting.base import GREY, get_axes
-from sklearn_diffusion.utils.tables import (
-    as_frame,
-    check_covariance,
-    check_positive_integer,
-    check_varying,
-)
+from sklearn_diffusion.utils.parameters import check_positive_integer
+from sklearn_diffusion.utils.tables import as_frame, check_covariance, check_varying
 
 __all__ = ["SpectrumDisplay"]
 

@@ -11,6 +11,7 @@ from sklearn.utils import _safe_indexing
 
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.plotting.base import GREY, get_axes, import_pyplot
+from sklearn_diffusion.utils.arrays import as_floats
 
 __all__ = ["SurfaceDisplay"]
 
@@ -229,7 +230,7 @@ def as_surface(surface: ArrayLike, grid: SurfaceGrid, name: str) -> NDArray:
     ValueError
         If it has another shape.
     """
-    values = np.asarray(surface, dtype=np.float64)
+    values = as_floats(surface, name)
     if values.shape == (grid.n_cells,):
         return grid.unflatten(values)
     if values.shape != grid.shape:

@@ -102,7 +102,7 @@ class EWMAConditioner(TransformerMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "grid": [SurfaceGrid, None],
-        "max_gap_days": [Interval(Real, 0, None, closed="neither")],
+        "max_gap_days": [Interval(Real, 0, 36_500, closed="neither")],
     }
 
     def __init__(self, grid: SurfaceGrid | None = None, *, max_gap_days: float = 14) -> None:
@@ -324,7 +324,7 @@ def segment_starts(n_days: int, dates: pd.DatetimeIndex | None, max_gap_days: fl
     starts = np.zeros(n_days, dtype=bool)
     starts[0] = True
     if dates is not None:
-        starts[1:] = dates[1:] - dates[:-1] > pd.Timedelta(days=max_gap_days)
+        starts[1:] = dates[1:] - dates[:-1] > pd.Timedelta(days=float(max_gap_days))
     return starts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from sklearn_diffusion.preprocessing.kernels import (
     traded_range,
 )
 from sklearn_diffusion.preprocessing.quotes import CleanQuotes, clean_option_quotes
+from sklearn_diffusion.utils.parameters import Count
 from sklearn_diffusion.utils.refit import all_or_nothing
 
 __all__ = ["SurfaceSmoother"]
@@ -191,16 +192,16 @@ class SurfaceSmoother(TransformerMixin, BaseEstimator):
         "moneyness": [StrOptions({"forward", "spot"})],
         "forward": [StrOptions({"parity", "spot", "column"})],
         "volatility": [StrOptions({"price", "column"})],
-        "rate": [StrOptions({"parity"}), Interval(Real, None, None, closed="neither")],
+        "rate": [StrOptions({"parity"}), Interval(Real, -1, 1, closed="neither")],
         "volatility_range": [tuple, list],
-        "days_per_year": [Interval(Real, 0, None, closed="neither")],
-        "min_days": [Interval(Integral, 1, None, closed="left")],
+        "days_per_year": [Interval(Real, 1, 1000, closed="both")],
+        "min_days": [Count()],
         "otm_only": ["boolean"],
         "drop_zero_volume": ["boolean"],
         "drop_zero_bid": ["boolean"],
         "parity_tolerance": [None, Interval(Real, 0, None, closed="neither")],
         "extrapolate": ["boolean"],
-        "min_quotes": [Interval(Integral, 1, None, closed="left")],
+        "min_quotes": [Count()],
         "on_sparse_day": [StrOptions({"raise", "drop"})],
     }
 

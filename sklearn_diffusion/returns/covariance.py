@@ -19,7 +19,7 @@ from sklearn_diffusion.returns.hidden_layer import HiddenLayer
 from sklearn_diffusion.returns.observations import parse_conditioning
 from sklearn_diffusion.returns.score_model import FitSettings, FromDenoiser, ReturnsModel
 from sklearn_diffusion.returns.validation import ReturnsCovariance, validate_returns
-from sklearn_diffusion.utils.parameters import NestedParametersMixin, resolve_part
+from sklearn_diffusion.utils.parameters import Count, NestedParametersMixin, resolve_part
 from sklearn_diffusion.utils.random_state import private_random_state
 from sklearn_diffusion.utils.refit import all_or_nothing
 
@@ -142,7 +142,7 @@ class DiffusionCovarianceEstimator(NestedParametersMixin, ReturnsCovariance):
         ],
         "half_life": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), None],
         "units": [StrOptions({"auto", *_UNITS}), "array-like"],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Count()],
         "device": [StrOptions({"auto", "cpu", "cuda"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],

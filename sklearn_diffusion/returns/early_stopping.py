@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -46,7 +46,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn_diffusion.returns.kernel_mixture import KernelMixture
 from sklearn_diffusion.returns.score_model import FitSettings, ReturnsModel
 from sklearn_diffusion.returns.spectrum import Spectrum
-from sklearn_diffusion.utils.parameters import resolve_part
+from sklearn_diffusion.utils.parameters import Count, resolve_part
 from sklearn_diffusion.utils.weights import recency_weights
 
 __all__ = ["EarlyStopping", "EarlyStoppingCovariance"]
@@ -153,16 +153,16 @@ class EarlyStopping(BaseEstimator):
         "stop_time": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "stop_times": ["array-like"],
         "half_lives": ["array-like"],
-        "horizon": [Interval(Integral, 1, None, closed="left")],
-        "n_origins": [Interval(Integral, 1, None, closed="left")],
-        "tempering": [Interval(Real, 0, None, closed="left")],
-        "state_bandwidth": [Interval(Real, 0, None, closed="neither")],
+        "horizon": [Count()],
+        "n_origins": [Count()],
+        "tempering": [Interval(Real, 0, 1, closed="both")],
+        "state_bandwidth": [Interval(Real, 1e-3, None, closed="left")],
         "state_decay": [Interval(Real, 0, 1, closed="neither")],
-        "state_start": [Interval(Integral, 1, None, closed="left")],
+        "state_start": [Count()],
         "state_range": [tuple, list],
         "recent_half_life": [Interval(Real, 0, None, closed="neither")],
         "recent_weight": [Interval(Real, 0, 1, closed="both")],
-        "recent_outlier": [Interval(Real, 0, None, closed="neither")],
+        "recent_outlier": [Interval(Real, 1, None, closed="left")],
         "kernel": [KernelMixture, None],
     }
 

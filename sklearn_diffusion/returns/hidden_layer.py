@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_diffusion.returns.score_model import FitSettings, SampledScoreModel
+from sklearn_diffusion.utils.parameters import Count
 from sklearn_diffusion.utils.random_state import private_random_state
 
 if TYPE_CHECKING:
@@ -79,14 +80,14 @@ class HiddenLayer(SampledScoreModel):
         "stop_time": [Interval(Real, 0, None, closed="neither")],
         "objective": [StrOptions({"quadrature", "monte_carlo"})],
         "activation": [StrOptions({"tanh", "cos"})],
-        "n_units": [Interval(Integral, 1, None, closed="left")],
-        "n_hermite": [Interval(Integral, 2, None, closed="left")],
-        "n_time_nodes": [Interval(Integral, 2, None, closed="left")],
+        "n_units": [Count()],
+        "n_hermite": [Count(2)],
+        "n_time_nodes": [Count(2)],
         "time_conditioned": ["boolean"],
-        "max_iter": [Interval(Integral, 0, None, closed="left"), None],
+        "max_iter": [Count(0), None],
         "regularization": [Interval(Real, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Count()],
         "lr": [Interval(Real, 0, None, closed="neither")],
     }
 

@@ -23,7 +23,7 @@ density and its conditional distributions are closed too.
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,7 @@ from sklearn.utils.extmath import svd_flip
 from sklearn_diffusion.returns.conditional_mixture import ConditionalMixture
 from sklearn_diffusion.returns.observations import Conditioning
 from sklearn_diffusion.returns.volatility_states import fit_volatility_states
+from sklearn_diffusion.utils.parameters import Count
 
 if TYPE_CHECKING:
     from sklearn_diffusion.diffusion.denoiser import GaussianMixtureDenoiser
@@ -95,18 +96,18 @@ class KernelMixture(BaseEstimator):
     _parameter_constraints: dict = {
         "noise": [Interval(Real, 0, None, closed="neither")],
         "spread": [Interval(Real, 0, None, closed="left")],
-        "max_states": [Interval(Integral, 1, None, closed="left")],
-        "days_per_state": [Interval(Integral, 1, None, closed="left")],
+        "max_states": [Count()],
+        "days_per_state": [Count()],
         "dof": [Interval(Real, 0, None, closed="neither")],
-        "n_leading": [Interval(Integral, 1, None, closed="left")],
+        "n_leading": [Count()],
         "min_filling": [Interval(Real, 0, None, closed="neither")],
         "shape_prior": [Interval(Real, 0, None, closed="neither")],
         "spread_prior": [Interval(Real, 0, None, closed="left")],
         "centre_prior": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "n_pilot": [Interval(Integral, 1, None, closed="left")],
-        "n_candidates": [Interval(Integral, 1, None, closed="left")],
-        "n_sweeps": [Interval(Integral, 0, None, closed="left")],
+        "max_iter": [Count()],
+        "n_pilot": [Count()],
+        "n_candidates": [Count()],
+        "n_sweeps": [Count(0)],
     }
 
     def __init__(

@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from copy import copy
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -24,7 +24,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_diffusion.utils.device import resolve_device
-from sklearn_diffusion.utils.parameters import resolve_part
+from sklearn_diffusion.utils.parameters import Count, resolve_part
 from sklearn_diffusion.utils.random_state import private_random_state
 from sklearn_diffusion.utils.weights import recency_weights
 
@@ -157,7 +157,7 @@ class SampledScoreModel(BaseEstimator):
         "schedule": [StrOptions({"vp", "sub_vp", "ve"}), HasMethods(["alpha", "sigma"])],
         "sampler": [StrOptions({"multistep", "euler_maruyama"}), HasMethods("sample")],
         "stop_time": [Interval(Real, 0, None, closed="left")],
-        "n_synthetic": [Interval(Integral, 2, None, closed="left")],
+        "n_synthetic": [Count(2)],
         "min_acceptance": [Interval(Real, 0, 1, closed="neither")],
     }
 

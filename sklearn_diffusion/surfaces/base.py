@@ -16,8 +16,8 @@ from sklearn_diffusion.utils.arrays import as_float_table, as_floats
 from sklearn_diffusion.utils.blocks import MAX_ELEMENTS, day_blocks
 from sklearn_diffusion.utils.cells import check_truth
 from sklearn_diffusion.utils.dates import check_same_days
+from sklearn_diffusion.utils.parameters import check_number, check_positive_integer
 from sklearn_diffusion.utils.random_state import draw_seed
-from sklearn_diffusion.utils.tables import check_number, check_positive_integer
 
 __all__ = [
     "SamplingForecasterMixin",

@@ -14,7 +14,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_diffusion.grid import SurfaceGrid
@@ -28,10 +28,14 @@ from sklearn_diffusion.utils.arrays import as_float_table
 from sklearn_diffusion.utils.blocks import day_blocks
 from sklearn_diffusion.utils.cells import check_labels, check_volatilities
 from sklearn_diffusion.utils.device import resolve_device
-from sklearn_diffusion.utils.parameters import NestedParametersMixin, resolve_part
+from sklearn_diffusion.utils.parameters import (
+    Count,
+    NestedParametersMixin,
+    check_positive_integer,
+    resolve_part,
+)
 from sklearn_diffusion.utils.random_state import draw_seed
 from sklearn_diffusion.utils.refit import all_or_nothing
-from sklearn_diffusion.utils.tables import check_positive_integer
 
 if TYPE_CHECKING:
     from sklearn_diffusion.diffusion.denoiser import Denoiser
@@ -157,7 +161,7 @@ class ConditionalIVSurfaceForecaster(
         "schedule": [StrOptions({"cosine", "linear"}), HasMethods(["alpha", "sigma"])],
         "parameterization": [StrOptions({"v", "epsilon", "x0", "velocity"})],
         "sampler": [StrOptions({"multistep", "ddim", "ddpm"}), HasMethods("sample")],
-        "n_sampling_steps": [Interval(Integral, 1, None, closed="left"), None],
+        "n_sampling_steps": [Count(), None],
         "training": [StrOptions(set(_TRAININGS)), Training],
         "n_jobs": [Integral, None],
         "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
@@ -352,20 +356,9 @@ class ConditionalIVSurfaceForecaster(
         return resolve_part(self.schedule, "schedule", named)
 
     def _make_sampler(self, schedule: Schedule) -> Sampler:
-        from sklearn_diffusion.diffusion.sampler import DDIM, DDPM, Multistep
+        from sklearn_diffusion.surfaces.sampling import resolve_sampler
 
-        steps = self.n_sampling_steps
-        if steps is not None and not isinstance(self.sampler, str):
-            raise ValueError(
-                f"n_sampling_steps={steps} is for a sampler given by name: set the steps of "
-                f"sampler={self.sampler!r} on the object."
-            )
-        named = {
-            "multistep": lambda: Multistep(steps or 16),
-            "ddim": lambda: DDIM(steps or 50),
-            "ddpm": lambda: DDPM(steps or int(schedule.t_max)),
-        }
-        return resolve_part(self.sampler, "sampler", named)
+        return resolve_sampler(self.sampler, self.n_sampling_steps, schedule)
 
     def _condition(self, features: ForecastFeatures) -> NDArray:
         """What the network is conditioned on, (n_days, n_condition)."""

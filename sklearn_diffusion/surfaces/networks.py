@@ -22,6 +22,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
 from sklearn_diffusion.grid import SurfaceGrid
+from sklearn_diffusion.utils.parameters import Count
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,10 +53,10 @@ class Perceptron(BaseEstimator):
     uses_surfaces = False
 
     _parameter_constraints: dict = {
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "depth": [Interval(Integral, 1, None, closed="left")],
-        "time_features": [Interval(Integral, 2, None, closed="left")],
-        "max_frequency": [Interval(Real, 0, None, closed="neither")],
+        "width": [Count()],
+        "depth": [Count()],
+        "time_features": [Count(2)],
+        "max_frequency": [Interval(Real, 0, 1e6, closed="neither")],
     }
 
     def __init__(
@@ -130,8 +131,8 @@ class UNet(BaseEstimator):
 
     _parameter_constraints: dict = {
         "channels": [tuple, list],
-        "time_features": [Interval(Integral, 2, None, closed="left")],
-        "scalar_features": [Interval(Integral, 1, None, closed="left")],
+        "time_features": [Count(2)],
+        "scalar_features": [Count()],
     }
 
     def __init__(

@@ -10,10 +10,46 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from sklearn_diffusion.diffusion.denoiser import Denoiser
-from sklearn_diffusion.diffusion.sampler import Sampler
+from sklearn_diffusion.diffusion.sampler import DDIM, DDPM, Multistep, Sampler
+from sklearn_diffusion.diffusion.schedule import Schedule
 from sklearn_diffusion.utils.device import resolve_device
+from sklearn_diffusion.utils.parameters import resolve_part
 
-__all__ = ["SharedNoise", "draw_targets"]
+__all__ = ["SharedNoise", "draw_targets", "resolve_sampler"]
+
+
+def resolve_sampler(sampler: str | Sampler, n_steps: int | None, schedule: Schedule) -> Sampler:
+    """Return the sampler that two parameters of a forecaster stand for.
+
+    Parameters
+    ----------
+    sampler : {"multistep", "ddim", "ddpm"} or Sampler
+        By name, or as an object.
+    n_steps : int or None
+        Steps of a sampler given by name; None is its default.
+    schedule : Schedule
+        All of whose steps ancestral sampling takes by default.
+
+    Returns
+    -------
+    Sampler
+
+    Raises
+    ------
+    ValueError
+        If `n_steps` is given beside an object, or a parameter of that is impossible.
+    """
+    if n_steps is not None and not isinstance(sampler, str):
+        raise ValueError(
+            f"n_sampling_steps={n_steps} is for a sampler given by name: set the steps of "
+            f"sampler={sampler!r} on the object."
+        )
+    named = {
+        "multistep": lambda: Multistep(n_steps or 16),
+        "ddim": lambda: DDIM(n_steps or 50),
+        "ddpm": lambda: DDPM(n_steps or int(schedule.t_max)),
+    }
+    return resolve_part(sampler, "sampler", named)
 
 
 def draw_targets(

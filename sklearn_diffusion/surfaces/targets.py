@@ -254,15 +254,15 @@ class IncrementTarget(SurfaceTarget):
     """
 
     _parameter_constraints: dict = {
-        "half_life": [Interval(Real, 0, None, closed="neither"), None],
+        "half_life": [Interval(Real, 1, None, closed="left"), None],
         "level_penalty": [Interval(Real, 0, None, closed="neither")],
         "axis_penalty": [Interval(Real, 0, None, closed="neither")],
         "bound": [Interval(Real, 0, None, closed="neither")],
         "decays": [tuple, list],
-        "clip": [Interval(Real, 0, None, closed="neither")],
+        "clip": [Interval(Real, 0.1, None, closed="left")],
         "min_scale": [Interval(Real, 0, 1, closed="neither")],
         "max_scale": [Interval(Real, 1, None, closed="left")],
-        "min_spread": [Interval(Real, 0, None, closed="neither")],
+        "min_spread": [Interval(Real, 0, 1, closed="neither")],
     }
 
     def __init__(

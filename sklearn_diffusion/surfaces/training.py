@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from sklearn_diffusion.utils.parameters import Count
 
 __all__ = ["ArbitragePenalty", "Training"]
 
@@ -28,10 +30,10 @@ class ArbitragePenalty(BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "weight": [Interval(Real, 0, None, closed="left")],
+        "weight": [Interval(Real, 0, 1e6, closed="both")],
         "form": [StrOptions({"price", "iv"})],
-        "rate": [Real],
-        "bound": [Interval(Real, 0, None, closed="neither")],
+        "rate": [Interval(Real, -10, 10, closed="neither")],
+        "bound": [Interval(Real, 0, 1e6, closed="neither")],
     }
 
     def __init__(
@@ -97,18 +99,18 @@ class Training(BaseEstimator):
     _parameter_constraints: dict = {
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "batch_size": [Count()],
+        "max_epochs": [Count()],
+        "patience": [Count(), None],
         "plateau_factor": [Interval(Real, 0, 1, closed="neither")],
-        "plateau_patience": [Interval(Integral, 0, None, closed="left")],
+        "plateau_patience": [Count(0)],
         "min_lr": [Interval(Real, 0, None, closed="left")],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="neither"), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_evaluation_draws": [Interval(Integral, 1, None, closed="left")],
-        "min_days": [Interval(Integral, 1, None, closed="left")],
-        "min_gain": [Real],
+        "n_evaluation_draws": [Count()],
+        "min_days": [Count()],
+        "min_gain": [Interval(Real, None, None, closed="neither")],
         "on_interrupt": [StrOptions({"raise", "keep"})],
         "penalty": [HasMethods("get_params"), None],
         "verbose": ["verbose"],

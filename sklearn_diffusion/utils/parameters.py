@@ -8,11 +8,46 @@ for the object with its defaults. A string has no parameters: setting one would 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
 
-__all__ = ["NestedParametersMixin", "resolve_part"]
+__all__ = [
+    "Count",
+    "NestedParametersMixin",
+    "check_number",
+    "check_positive_integer",
+    "resolve_part",
+]
+
+
+class Count(Interval):
+    """Constraint of a parameter: integers from the least on, of which True is none.
+
+    Parameters
+    ----------
+    least : int, default=1
+        The smallest one allowed.
+    """
+
+    def __init__(self, least: int = 1):
+        super().__init__(Integral, least, None, closed="left")
+
+    def is_satisfied_by(self, val: object) -> bool:
+        """Tell whether a value is such an integer.
+
+        Parameters
+        ----------
+        val : object
+            What was given.
+
+        Returns
+        -------
+        bool
+        """
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 
 class NestedParametersMixin:
@@ -89,3 +124,65 @@ def _has_constraints(part: BaseEstimator) -> bool:
     """Whether a part says what its parameters may be; other people's need not."""
     own_check = type(part)._validate_params is not BaseEstimator._validate_params
     return own_check or hasattr(part, "_parameter_constraints")
+
+
+def check_number(
+    value: object,
+    name: str,
+    least: float,
+    largest: float,
+    *,
+    closed: Literal["neither", "left", "right", "both"] = "neither",
+) -> float:
+    """Return a number within bounds or raise.
+
+    Parameters
+    ----------
+    value : object
+        What was given. A bool does not count as a number.
+    name : str
+        Name of the argument, for the error.
+    least, largest : float
+        The bounds.
+    closed : {"neither", "left", "right", "both"}, default="neither"
+        Which bounds are allowed themselves.
+
+    Returns
+    -------
+    float
+        The value.
+
+    Raises
+    ------
+    ValueError
+        If it is no real number, or out of bounds; NaN is.
+    """
+    interval = Interval(Real, least, largest, closed=closed)
+    if isinstance(value, bool) or not interval.is_satisfied_by(value):
+        raise ValueError(f"{name} must be {interval}, got {value!r}.")
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_positive_integer(value: object, name: str) -> int:
+    """Return a positive int or raise.
+
+    Parameters
+    ----------
+    value : object
+        What was given. Neither a bool nor a float counts as an integer.
+    name : str
+        Name of the argument, for the error.
+
+    Returns
+    -------
+    int
+        The value.
+
+    Raises
+    ------
+    ValueError
+        If it is not an integer, or below one.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+    return int(value)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -16,8 +14,6 @@ __all__ = [
     "as_frame",
     "as_pair",
     "check_covariance",
-    "check_number",
-    "check_positive_integer",
     "check_probabilities",
     "check_same_columns",
     "check_varying",
@@ -272,56 +268,3 @@ def check_probabilities(q: ArrayLike, name: str = "q") -> np.ndarray:
     if q.ndim != 1 or q.size == 0 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any():
         raise ValueError(f"{name} must increase strictly inside (0, 1), got {q.tolist()}.")
     return q
-
-
-def check_number(value: object, name: str, least: float, largest: float) -> float:
-    """Return a number strictly between two bounds or raise.
-
-    Parameters
-    ----------
-    value : object
-        What was given. A bool does not count as a number.
-    name : str
-        Name of the argument, for the error.
-    least, largest : float
-        The bounds, outside what is allowed.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    ValueError
-        If it is no real number, or not between the bounds; NaN is not.
-    """
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (real and least < value < largest):  # type: ignore[operator]
-        raise ValueError(f"{name} must be a number inside ({least:g}, {largest:g}), got {value!r}.")
-    return float(value)  # type: ignore[arg-type]
-
-
-def check_positive_integer(value: object, name: str) -> int:
-    """Return a positive int or raise.
-
-    Parameters
-    ----------
-    value : object
-        What was given. Neither a bool nor a float counts as an integer.
-    name : str
-        Name of the argument, for the error.
-
-    Returns
-    -------
-    int
-        The value.
-
-    Raises
-    ------
-    ValueError
-        If it is not an integer, or below one.
-    """
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}.")
-    return int(value)

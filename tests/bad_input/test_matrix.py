@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from bad_input import parameter_subjects  # noqa: F401  # adds to SUBJECTS
 from bad_input.corruptions import (
     CORRUPTIONS,
     FOLLOWERS,
@@ -172,10 +173,12 @@ def outcome(case: Case) -> str | None:
 
 def is_clear(error: Exception, case: Case) -> bool:
     """Whether an error is the package's own, or scikit-learn's, and says where the fault is."""
-    if not isinstance(error, ValueError | TypeError) or isinstance(error, UnicodeError):
-        return False
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     if not any(part in frames[-1] for part in OURS):
+        return False
+    if isinstance(error, FloatingPointError):  # of a training that diverged: it says what to do
+        return True
+    if not isinstance(error, ValueError | TypeError) or isinstance(error, UnicodeError):
         return False
     words = set(re.findall(r"\w+", str(error)))
     return case.argument in words or not PLACES.isdisjoint(word.lower() for word in words)

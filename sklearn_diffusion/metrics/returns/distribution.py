@@ -31,15 +31,9 @@ from sklearn.metrics import pairwise_distances_chunked
 from sklearn.model_selection import cross_val_score
 
 from sklearn_diffusion.utils.arrays import as_floats
+from sklearn_diffusion.utils.parameters import check_number, check_positive_integer
 from sklearn_diffusion.utils.random_state import private_random_state
-from sklearn_diffusion.utils.tables import (
-    as_frame,
-    as_pair,
-    check_number,
-    check_positive_integer,
-    check_same_columns,
-    check_varying,
-)
+from sklearn_diffusion.utils.tables import as_frame, as_pair, check_same_columns, check_varying
 
 __all__ = [
     "CramerVonMisesResult",

@@ -17,12 +17,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 
 from sklearn_diffusion.utils.dates import check_time_order, name_day
-from sklearn_diffusion.utils.tables import (
-    as_frame,
-    check_covariance,
-    check_positive_integer,
-    name_some,
-)
+from sklearn_diffusion.utils.parameters import check_positive_integer
+from sklearn_diffusion.utils.tables import as_frame, check_covariance, name_some
 
 __all__ = [
     "MinimumVarianceBacktest",

@@ -10,12 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from scipy.stats import beta
 
-from sklearn_diffusion.utils.tables import (
-    as_pair,
-    check_number,
-    check_positive_integer,
-    check_probabilities,
-)
+from sklearn_diffusion.utils.parameters import check_number, check_positive_integer
+from sklearn_diffusion.utils.tables import as_pair, check_probabilities
 
 __all__ = ["QQPoints", "qq_points", "tail_table"]
 

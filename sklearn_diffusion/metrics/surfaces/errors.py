@@ -23,7 +23,7 @@ from sklearn_diffusion.metrics.surfaces.validation import (
     daily_mean,
 )
 from sklearn_diffusion.utils.arrays import as_floats
-from sklearn_diffusion.utils.tables import check_number
+from sklearn_diffusion.utils.parameters import check_number
 
 __all__ = [
     "ape_std",
