@@ -228,9 +228,11 @@ def as_surface(surface: ArrayLike, grid: SurfaceGrid, name: str) -> NDArray:
     Raises
     ------
     ValueError
-        If it has another shape.
+        If it has another shape, or an infinite value.
     """
     values = as_floats(surface, name)
+    if np.isinf(values).any():
+        raise ValueError(f"{name} has an infinite volatility; NaN leaves a gap.")
     if values.shape == (grid.n_cells,):
         return grid.unflatten(values)
     if values.shape != grid.shape:
