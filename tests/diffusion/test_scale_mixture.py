@@ -106,6 +106,15 @@ def test_pooling_lies_between_each_coordinate_and_all(rng):
     assert 0 < (some[0] - some[1]).abs().sum() < distance
 
 
+def test_the_first_iteration_counts_the_average_as_the_pooled_rows(rng):
+    x = draws(50, rng)
+    density = torch.distributions.Normal(0.0, SCALES.sqrt()).log_prob(x[..., None]).exp()
+    share = (density / density.sum(-1, keepdim=True)).mean(0)
+    expected = (50 * share + 30 * share.mean(0)) / 80
+    weights = fit(x, SCALES, n_iter=1, pooled_rows=30.0)
+    torch.testing.assert_close(weights, expected, atol=1e-6, rtol=0)
+
+
 def test_normal_data_have_a_nearly_linear_denoiser(rng):
     x = torch.from_numpy(rng.normal(size=(4000, 3)))
     scales = ScaleMixture().scales()

@@ -399,10 +399,26 @@ class TestSampleQuality:
         assert quality["memorisation_ratio"] == pytest.approx(
             memorisation_ratio(train, test, synthetic)
         )
+        # As many draws as days are used as they are: nothing random comes before the classifier.
+        assert quality["classifier_accuracy"] == classifier_two_sample_accuracy(
+            test, synthetic, random_state=seed
+        )
+
+    def test_fewer_draws_than_days_are_set_against_all_days(self, rng):
+        train, test = rng.randn(2, 60, 3)
+        synthetic = rng.randn(30, 3) + np.array([0.3, 0.0, -0.3])
+        quality = sample_quality(train, test, synthetic, n_portfolios=50, random_state=3)
+        weights = random_portfolios(3, 50, random_state=3)
+        p_values = [
+            stats.cramervonmises_2samp(test @ row, synthetic @ row).pvalue for row in weights
+        ]
+        assert 0 < quality["cvm_long_only"] < 1
+        assert quality["cvm_long_only"] == np.mean(np.array(p_values) >= 0.05)
 
     def test_columns_of_all_three_are_checked(self, rng):
         train, test = (pd.DataFrame(rng.randn(20, 2), columns=list(c)) for c in ("AB", "XY"))
-        with pytest.raises(ValueError, match="columns of test differ from those of train"):
+        message = "columns of test differ from those of train in name or order: 'X', 'Y'"
+        with pytest.raises(ValueError, match=message):
             sample_quality(train, test, rng.randn(30, 2))
 
     def test_each_fault_shows_in_its_figure(self, rng):
