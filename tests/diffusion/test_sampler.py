@@ -1,5 +1,6 @@
 """Samplers: an exact Gaussian denoiser must give back its Gaussian."""
 
+import math
 import pickle
 import warnings
 
@@ -18,12 +19,14 @@ from sklearn_diffusion.diffusion import (
     LinearSchedule,
     Multistep,
     Sampler,
+    Schedule,
     StraightLine,
     SubVariancePreserving,
     VarianceExploding,
     VariancePreserving,
     posterior,
 )
+from sklearn_diffusion.diffusion.sampler import Denoise
 
 pytestmark = pytest.mark.filterwarnings("ignore:n_steps=.* are too few")
 
@@ -138,6 +141,28 @@ def test_what_cannot_be_walked_is_refused(sampler, schedule, message):
         sampler.sample(denoiser(SCHEDULES[schedule]), (2, 3), source())
 
 
+class OneCoordinateLost(Schedule):
+    """The second of two coordinates has no signal left at the last time."""
+
+    t_max = 1.0
+
+    def alpha(self, t):
+        return torch.stack([1 - t / 2, 1 - t], dim=-1)
+
+    def sigma(self, t):
+        return torch.stack([t, t], dim=-1)
+
+
+def test_heun_refuses_two_rates():
+    with pytest.raises(ValueError, match="Heun walks one noise level for all"):
+        Heun().times(VariancePreserving([1.0, 2.0]))
+
+
+def test_one_coordinate_without_signal_is_enough_to_refuse():
+    with pytest.raises(ValueError, match="singular at its first time, t=1"):
+        EulerMaruyama(20).times(OneCoordinateLost())
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_estimates_are_clipped_on_request(name):
     """No estimate of the data leaves the bound, so neither do deterministic samples."""
@@ -156,6 +181,16 @@ def test_estimates_are_clipped_on_request(name):
     assert x.abs().max() < loose.sample(watched, (500, 3), source()).abs().max()
     if name in {"ddpm", "ddim", "multistep", "heun"}:
         assert x.abs().max() <= 0.5 * (1 + 1e-9)
+
+
+def test_clipped_estimates_keep_their_sign():
+    plain, t = denoiser(CosineSchedule(100)), torch.tensor(30.0, dtype=torch.float64)
+    x_t = torch.linspace(-4, 4, 9, dtype=torch.float64)[:, None] * torch.ones(3)
+    estimate = plain(x_t, t)
+    inside = estimate.abs() < 0.5
+    assert inside.any() and (estimate > 0.5).any() and (estimate < -0.5).any()
+    expected = torch.where(inside, estimate, 0.5 * estimate.sign())
+    torch.testing.assert_close(Denoise(plain, None, 0.5)(x_t, t), expected)
 
 
 class PredictorCorrector(Sampler):
@@ -178,6 +213,36 @@ def test_a_strangers_sampler_may_evaluate_twice_and_remember():
     x = sampler.sample(denoiser(VariancePreserving()), (20_000, 3), source())
     assert sampler.done_ == 300
     torch.testing.assert_close(x.T.cov(), COVARIANCE, atol=0.06, rtol=0)
+
+
+def test_a_strangers_sampler_may_take_one_step():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        x = PredictorCorrector(1).sample(denoiser(CosineSchedule(50)), (4, 3), source())
+    assert x.isfinite().all()
+
+
+class Start(Sampler):
+    """Goes nowhere: its samples are what the walk starts from."""
+
+    def __init__(self, n_steps=1, first=1.0):
+        super().__init__(n_steps)
+        self.first = first
+
+    def times(self, schedule):
+        return torch.tensor([self.first, 0.0], dtype=torch.float64)
+
+    def step(self, denoise, x_t, t, s, noise, memory):
+        return x_t, None
+
+
+def test_walks_start_from_the_prior_or_from_data_and_noise():
+    """The prior of an exploding variance is its noise; earlier starts add unit data to it."""
+    schedule, draw = VarianceExploding(0.5, a=10.0), source(1)((4, 3))
+    x = Start().sample(denoiser(schedule), (4, 3), source(1))
+    torch.testing.assert_close(x, math.sqrt(0.5 * 9) * draw)
+    x = Start(first=0.5).sample(denoiser(schedule), (4, 3), source(1))
+    torch.testing.assert_close(x, math.sqrt(1 + 0.5 * (math.sqrt(10) - 1)) * draw)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
