@@ -100,6 +100,19 @@ def test_two_nodes_are_exact_for_linear_units(n_nodes):
     torch.testing.assert_close(moments.slope, torch.full((UNITS,), 3.0).double())
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_moments_scale_with_the_activation(unit):
+    b, c, _, x_0, weights = problem()
+    means, covariance = x_0 @ b.T + c, 0.6 * b @ b.T
+    plain = HermiteUnits(n_nodes=24).moments(means, covariance, weights)
+    scaled = HermiteUnits(lambda u: unit * torch.tanh(u), n_nodes=24).moments(
+        means, covariance, weights
+    )
+    torch.testing.assert_close(scaled.gram / unit**2, plain.gram)
+    torch.testing.assert_close(scaled.mean / unit, plain.mean)
+    torch.testing.assert_close(scaled.slope / unit, plain.slope)
+
+
 def test_quadrature_converges_with_the_nodes():
     b, c, layer, x_0, weights = problem()
     t = torch.tensor(0.5, dtype=torch.float64)
