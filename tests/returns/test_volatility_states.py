@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.special import softmax
 
 from sklearn_diffusion.returns.kernel_mixture import KernelMixture
 from sklearn_diffusion.returns.volatility_states import fit_volatility_states
@@ -109,6 +111,32 @@ def test_scales_follow_from_the_distances(rng):
     inverse = np.linalg.inv(states.shape)[states.state]
     distance = np.einsum("ni,nij,nj->n", deviation, inverse, deviation)
     np.testing.assert_allclose(states.scale, (7.0 + distance) / (7.0 + 3), rtol=1e-8)
+
+
+def test_days_are_in_the_state_most_likely_by_scipys_densities(rng):
+    u, _ = regimes(rng, n=400, m=3)
+    states = fit(u, max_states=2, max_iter=100)
+    log_density = np.column_stack(
+        [
+            stats.multivariate_t(centre, shape, df=4).logpdf(u)
+            for centre, shape in zip(states.centre, states.shape, strict=True)
+        ]
+    )
+    days = np.bincount(states.state)
+    for _ in range(100):
+        posterior = softmax(np.log(days + 1) + log_density, axis=1)
+        days = posterior.sum(0)
+    clear = np.abs(posterior[:, 0] - 0.5) > 0.01
+    assert clear.mean() > 0.95 and np.unique(states.state).size == 2
+    np.testing.assert_array_equal(posterior.argmax(1)[clear], states.state[clear])
+
+
+def test_states_whose_days_have_no_weight_are_defined(rng):
+    u, turbulent = regimes(rng)
+    states = fit(u, weights=np.where(turbulent, 0.0, 1.5), max_iter=1)
+    for value in vars(states).values():
+        assert np.isfinite(value).all()
+    assert (states.level > 0).all()
 
 
 def test_order_of_days_does_not_matter(rng):
