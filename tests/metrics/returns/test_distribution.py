@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.dummy import DummyClassifier
 from sklearn.naive_bayes import GaussianNB
 
 from sklearn_diffusion.metrics import (
@@ -437,6 +438,23 @@ class TestSampleQuality:
         assert quality(gaussian)["kurtosis_ratio"] < 0.3
         shuffled = np.column_stack([rng.permutation(column) for column in train.T])
         assert quality(shuffled)["correlation_error"] > 2
+
+    def test_seed_decides_what_the_classifier_guesses(self, rng, monkeypatch):
+        """Trees draw nothing on so few rows: one that guesses shows whether it has the seed."""
+        monkeypatch.setattr(
+            "sklearn_diffusion.metrics.returns.distribution.HistGradientBoostingClassifier",
+            lambda max_iter, random_state: DummyClassifier(
+                strategy="uniform", random_state=random_state
+            ),
+        )
+        train, test, synthetic = rng.randn(3, 300, 2)
+        accuracy = [
+            sample_quality(train, test, synthetic, n_portfolios=2, random_state=seed)[
+                "classifier_accuracy"
+            ]
+            for seed in (2, 2, 2, 3)
+        ]
+        assert accuracy[0] == accuracy[1] == accuracy[2] != accuracy[3]
 
     def test_seed_decides(self, rng):
         train, test, synthetic = rng.randn(100, 2), rng.randn(100, 2), rng.randn(300, 2)
