@@ -316,6 +316,14 @@ def test_too_few_steps_are_told(name):
         assert abs(spread(fewest) - 1) < 0.13
 
 
+def test_multistep_tells_of_as_few_steps_as_lose_a_tenth_of_the_spread():
+    model = GaussianDenoiser(torch.zeros(1).double(), torch.eye(1).double(), CosineSchedule(500))
+    counts = range(2, 12)
+    spread = [float(Multistep(n).sample(model, (5000, 1), source()).std()) for n in counts]
+    lost = [n for n, value in zip(counts, spread, strict=True) if abs(value - 1) > 0.1]
+    assert lost == [*range(2, Multistep.fewest_steps)]
+
+
 def test_single_precision_stays_single():
     schedule = VariancePreserving()
     model = GaussianDenoiser(MEAN.float(), COVARIANCE.float(), schedule)
