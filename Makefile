@@ -3,11 +3,12 @@
 export MPLBACKEND := Agg
 
 VENV := .venv
+CONSTRAINTS := constraints.txt
 PYTHON := $(VENV)/bin/python
-PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-cov lint bench docs clean
+.PHONY: help demo test test-slow test-cov test-lowest lint bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +17,7 @@ demo: $(VENV)/.dev ## fit, sample and compare on real returns, with pictures in 
 	OMP_NUM_THREADS=1 $(PYTHON) examples/demo.py
 
 # The tests' arrays are small: threads would only wait for one another on a busy machine.
-test test-slow test-cov: export OMP_NUM_THREADS := 1
+test test-slow test-cov test-lowest: export OMP_NUM_THREADS := 1
 
 test: $(VENV)/.dev ## run the fast tests and the docstring examples
 	$(PYTHON) -m pytest
@@ -26,6 +27,9 @@ test-slow: $(VENV)/.dev ## run the tests that take more than a few seconds
 
 test-cov: $(VENV)/.dev ## run the fast tests and report which lines and branches they reach
 	$(PYTHON) -m pytest --cov=sklearn_diffusion --cov-branch --cov-report=term:skip-covered
+
+test-lowest: ## run the fast tests on the lowest supported version of everything but torch
+	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
 
 lint: $(VENV)/.dev ## check style, format, docstrings and types
 	$(PYTHON) -m ruff check .
@@ -40,7 +44,7 @@ docs: $(VENV)/.docs ## build the documentation in docs/_build/html
 	$(PYTHON) -m sphinx -W --keep-going -b html $(SPHINXOPTS) docs docs/_build/html
 
 clean: ## remove everything that make has built
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache outputs
+	rm -rf .venv .venv-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache outputs
 	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
 
 $(PYTHON):
@@ -51,7 +55,7 @@ $(PYTHON):
 	done; \
 	echo "sklearn_diffusion needs Python 3.11 or later, and found none on PATH." >&2; exit 1
 
-$(VENV)/.%: pyproject.toml constraints.txt | $(PYTHON)
+$(VENV)/.%: pyproject.toml $(CONSTRAINTS) | $(PYTHON)
 	@echo "Installing the package and its '$*' extra into $(VENV): minutes the first time."
 	@$(PIP_INSTALL) -e '.[$*]'
 	@touch $@

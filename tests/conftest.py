@@ -75,6 +75,9 @@ def leaves_global_state_alone(request: pytest.FixtureRequest) -> Iterator[None]:
     # This check of scikit-learn's shuffles rows by the global random state.
     if "check_methods_sample_order_invariance" in request.node.name:
         del before["numpy's random state"]
+    # skfolio 1.0 draws the noise of a constant column from the global random state.
+    if "test_stressed_synthetic_data" in request.node.name:
+        before.pop("numpy's random state", None)
     changed = [name for name, value in before.items() if after[name] != value]
     assert not changed, f"the test changed {', '.join(changed)}"
 

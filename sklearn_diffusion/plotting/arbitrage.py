@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn_diffusion.arbitrage import arbitrage_penalty
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.metrics.surfaces.validation import as_truth_and_samples
-from sklearn_diffusion.plotting.base import PALETTE, get_axes
+from sklearn_diffusion.plotting.base import PALETTE, get_axes, slant_dates
 from sklearn_diffusion.utils.cells import check_labels
 
 __all__ = ["ArbitrageDisplay"]
@@ -193,7 +193,7 @@ class ArbitrageDisplay:
         ax.set(ylabel=r"Arbitrage penalty $\Phi$", ylim=(0, max(ax.get_ylim()[1], 1e-6)))
         if isinstance(self.days, pd.DatetimeIndex):
             ax.set_xlabel("Day of the forecast")
-            ax.figure.autofmt_xdate()
+            slant_dates(ax)
         else:
             ax.set_xlabel("Day")
         ax.legend(frameon=False, fontsize="small")

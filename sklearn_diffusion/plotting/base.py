@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["GREY", "PALETTE", "get_axes", "import_pyplot"]
+__all__ = ["GREY", "PALETTE", "get_axes", "import_pyplot", "slant_dates"]
 
 # Okabe and Ito's colours without yellow, which is too faint for lines: told apart by readers with
 # any common colour blindness.
@@ -59,3 +59,17 @@ def get_axes(ax: Axes | None) -> Axes:
     ax.set_prop_cycle(cycler(color=PALETTE))
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def slant_dates(ax: Axes) -> None:
+    """Slant the labels of the horizontal axis, so that dates do not run into one another.
+
+    `Figure.autofmt_xdate` also moves the subplots, which a constrained layout forbids.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes whose horizontal axis shows dates.
+    """
+    for label in ax.get_xticklabels():
+        label.set(rotation=30, horizontalalignment="right")

@@ -13,7 +13,7 @@ from sklearn.utils import check_scalar
 from sklearn_diffusion.grid import SurfaceGrid
 from sklearn_diffusion.metrics.surfaces.errors import sample_interval
 from sklearn_diffusion.metrics.surfaces.validation import as_truth_and_samples
-from sklearn_diffusion.plotting.base import PALETTE, get_axes
+from sklearn_diffusion.plotting.base import PALETTE, get_axes, slant_dates
 from sklearn_diffusion.plotting.surface import cell_label
 
 __all__ = ["FanDisplay"]
@@ -207,7 +207,7 @@ class FanDisplay:
         ax.set_ylabel("Implied volatility (%)")
         if isinstance(self.days, pd.DatetimeIndex):
             ax.set_xlabel("Day of the forecast")
-            ax.figure.autofmt_xdate()
+            slant_dates(ax)
         else:
             ax.set_xlabel("Day")
         if self.label is not None:

@@ -147,8 +147,8 @@ class SurfaceDisplay:
             self._plot_map(ax, kwargs)
         else:
             if ax is None:
-                figure = import_pyplot().figure(layout="constrained")
-                ax = figure.add_subplot(projection="3d")
+                # Older matplotlib cannot place axes of three dimensions by a constrained layout.
+                ax = import_pyplot().figure().add_axes((0, 0, 1, 0.9), projection="3d")
             self._plot_3d(ax, kwargs)
         ax.set_xlabel("Moneyness")
         if self.title is not None:
@@ -201,7 +201,7 @@ class SurfaceDisplay:
         ax.set_ylabel("Tenor", labelpad=10)
         ax.set_zlabel("Implied volatility (%)")
         ax.view_init(elev=25, azim=-50)
-        # A z label lies outside the axes that constrained layout measures.
+        # The z label lies outside the axes' own box.
         ax.set_box_aspect(None, zoom=0.85)
 
     def _tenor_labels(self) -> list[str]:

@@ -604,7 +604,7 @@ subject(
 GRID_NUMBERS = {"moneyness": 0.9, "tenors": 0.1}
 subject(
     "SurfaceGrid",
-    lambda moneyness, tenors: SurfaceGrid([moneyness, 1.0, 1.1], [tenors, 0.5]).cell_names,
+    lambda moneyness, tenors: SurfaceGrid([moneyness, 1.0, 1.1], [tenors, 0.5]),
     copy(),
     numbers=GRID_NUMBERS,
 )

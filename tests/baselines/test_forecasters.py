@@ -192,8 +192,8 @@ def test_unusable_input(frame):
 def test_days_and_columns_must_be_in_their_places(frame, forecaster):
     dates = pd.bdate_range("2020-01-01", periods=20)
     cells = [f"m{0.8 + 0.1 * i:.2f}_t0.250" for i in range(N_CELLS)]
-    y = pd.DataFrame(frame[1][:20], dates, cells)
-    X = pd.DataFrame(frame[0][:20], dates).rename(
+    y = pd.DataFrame(frame[1][:20].copy(), dates, cells)
+    X = pd.DataFrame(frame[0][:20].copy(), dates).rename(
         columns={i: f"iv_{cell}" for i, cell in enumerate(cells)} | {N_CELLS: "next"}
     )
     X.columns = X.columns.astype(str)

@@ -180,7 +180,7 @@ def surface_table(
             "crps": crps(real, scenarios[:, :, chosen], mask=some, log=True),
         }
     columns = list(rows["overall"])
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float)
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns, dtype=float)
 
 
 def surface_moments(
