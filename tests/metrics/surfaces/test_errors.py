@@ -116,6 +116,10 @@ def test_unusable_input(truth, forecast):
         mape(truth, forecast, mask=np.ones(truth.shape))
     with pytest.raises(ValueError, match="coverage"):
         sample_interval(forecast[None], 90)
+    scenarios = np.stack([forecast, forecast])
+    scenarios[1, 4, 2] = np.inf
+    with pytest.raises(ValueError, match="samples must be finite"):
+        sample_interval(scenarios, 0.9)
     with pytest.raises(ValueError, match=r"\(n_days, n_cells, 2\)"):
         ci_width(forecast)
     truth[4, 2] = 0
@@ -141,3 +145,6 @@ def test_intervals_must_be_intervals(truth, forecast):
         for score in (ci_width, ci_width_std, lambda i: ci_breach(truth, i)):
             with pytest.raises(ValueError, match=r"are no interval, the first .* at day 0, cell 0"):
                 score(wrong)
+    interval[4, 2] = interval[4, 2, ::-1]
+    with pytest.raises(ValueError, match="1 are no interval, the first .* at day 4, cell 2"):
+        ci_width(interval)

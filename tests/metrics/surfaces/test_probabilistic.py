@@ -169,6 +169,8 @@ def test_ties_stand_in_the_middle():
     assert pit_values([[0.2]], samples).item() == 0.5
     assert pit_values([[0.1]], samples).item() == 0.125
     assert pit_values([[0.3]], samples).item() == 0.875
+    in_one_cell = pit_values([[0.2, 0.1]], np.full((3, 1, 2), 0.2))
+    np.testing.assert_array_equal(in_one_cell, [[0.5, 0.125]])
 
 
 def test_diebold_mariano_is_a_t_statistic_without_lags(rng):

@@ -104,6 +104,9 @@ def test_masks_and_coverage_reach_every_column(forecast, rng):
     assert table.loc["overall", "mape"] == pytest.approx(
         mape(truth, samples.mean(axis=0), mask=mask)
     )
+    outside = np.where(mask, truth, 99 * truth)  # what was not traded would breach everywhere
+    again = surface_table(outside, samples, buckets={"some": cells}, coverage=0.6, mask=mask)
+    assert again.loc["some", "ci_breach"] == table.loc["some", "ci_breach"]
     whole = surface_table(truth, samples, buckets={"some": cells})
     assert whole.loc["some", "ci_breach"] == pytest.approx(
         ci_breach(real, sample_interval(drawn, 0.9))
@@ -124,7 +127,7 @@ def test_moments_compare_pooled_laws(forecast):
         assert table.loc["two", ("kurtosis", name)] == pytest.approx((z**4).mean() - 3)
 
 
-@pytest.mark.parametrize("bucket", [[81], [-1], [0.5], [], np.ones(80, dtype=bool)])
+@pytest.mark.parametrize("bucket", [[81], [-1], [0, 81], [0.5], [], np.ones(80, dtype=bool)])
 def test_impossible_buckets_are_named(forecast, bucket):
     with pytest.raises(ValueError, match="bucket 'bad'"):
         surface_table(*forecast, buckets={"bad": bucket})
