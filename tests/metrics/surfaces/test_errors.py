@@ -146,5 +146,5 @@ def test_intervals_must_be_intervals(truth, forecast):
             with pytest.raises(ValueError, match=r"are no interval, the first .* at day 0, cell 0"):
                 score(wrong)
     interval[4, 2] = interval[4, 2, ::-1]
-    with pytest.raises(ValueError, match="1 are no interval, the first .* at day 4, cell 2"):
+    with pytest.raises(ValueError, match=r"1 are no interval, the first .* at day 4, cell 2"):
         ci_width(interval)
